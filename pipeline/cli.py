@@ -12,12 +12,14 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipeline import __version__
 from pipeline.commands import (
     compare,
+    config,
     demo,
     evaluate,
     extract,
@@ -35,6 +37,7 @@ from pipeline.core.errors import (
     IncompleteError,
     PipelineError,
 )
+from pipeline.core.installation import SCRIPT, program
 from pipeline.core.interrupts import interrupt_handlers, interrupt_status, interrupts_restored
 from pipeline.core.near_names import nearest_name
 from pipeline.core.standard_streams import safe_standard_streams
@@ -53,6 +56,7 @@ COMMANDS = {
     "prepare": prepare,
     "sync": sync,
     "verify": verify,
+    "config": config,
 }
 
 _FORBIDDEN = "You may not write there. Give another path, or work on your own copy."
@@ -112,21 +116,32 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     takes_overrides = COMMANDS[arguments.command].TAKES_OVERRIDES
     for name in overrides:
         similar = nearest_name(name, options)
-        # A dotted name is a setting. Settings are checked when the configuration is loaded.
-        if not takes_overrides or (similar and "." not in name):
+        # Settings are checked when the configuration is loaded.
+        if not takes_overrides or (similar and not _is_setting(name)):
             hint = f"; did you mean --{similar}?" if similar else ""
             parser.error(f"{arguments.command} has no option --{name}{hint}")
     arguments.overrides = overrides
     return arguments
 
 
+def _is_setting(name: str) -> bool:
+    """Return True for a dotted name, and for the last part of the name of a setting."""
+    if "." in name:
+        return True
+    from pipeline.config.loading import setting_names
+    from pipeline.core.near_names import is_setting
+
+    return is_setting(name, setting_names())
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of all commands."""
     parser = _Parser(
-        prog="python -m pipeline",
+        prog=program(),
         description="Predict apparent OCEAN personality traits from short video clips.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"{SCRIPT} {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
         summary = (module.__doc__ or "").partition("\n")[0]  # `python -OO` removes docstrings
@@ -138,6 +153,7 @@ def build_parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         module.add_arguments(command)
+        command.settings_help = getattr(module, "settings_help", None)
     return parser
 
 
@@ -146,6 +162,13 @@ class _Parser(argparse.ArgumentParser):
 
     If a value is not one of the choices, the line suggests the most similar choice, if any.
     """
+
+    settings_help: Callable[[], str] | None = None
+    """Function that returns the end of the help text: settings of the command."""
+
+    def format_help(self) -> str:
+        settings = "" if self.settings_help is None else f"\n{self.settings_help()}\n"
+        return super().format_help() + settings
 
     def error(self, message: str) -> NoReturn:
         end = "" if message.endswith("?") else "."

@@ -59,6 +59,18 @@ def add_num_workers(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--num_workers", type=optional_count, default=None, help=text)
 
 
+def add_verbose(parser: argparse.ArgumentParser) -> None:
+    """Add the option for tables in the output. `--verbose` without a value means true."""
+    parser.add_argument(
+        "--verbose",
+        nargs="?",
+        const="true",
+        default="false",
+        choices=("true", "false"),
+        help="also print tables with the scores of each trait (default: false)",
+    )
+
+
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """Add the option for the type of workers: local processes or Ray actors."""
     parser.add_argument(

@@ -1,31 +1,30 @@
 """Train and evaluate on the built-in data set, whose best possible score is known."""
 
 import argparse
-from pathlib import Path
 from typing import Final
 
-import pipeline
-from pipeline.commands.arguments import add_path
+from pipeline.commands.arguments import add_path, add_verbose
+from pipeline.commands.next_steps import after_demo, print_next
+from pipeline.config.experiment_files import experiments_dir
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK
 
 TAKES_OVERRIDES = True
 EPILOG = "No data are needed: the built-in set is generated in features/demo."
 
-_PACKAGE: Final = Path(pipeline.__file__).resolve().parent
-_INSTALLED: Final = _PACKAGE / "experiments"
-_EXPERIMENTS: Final = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "experiments"
-DEMO_CONFIG: Final = _EXPERIMENTS / "demo.yaml"
-DEMO_SPACE: Final = _EXPERIMENTS / "search" / "demo.yaml"
+DEMO_CONFIG: Final = experiments_dir() / "demo.yaml"
+DEMO_SPACE: Final = experiments_dir() / "search" / "demo.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
     add_path(parser, "run_dir", "new run directory (default: a new one in runs/)")
+    add_verbose(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    from pipeline.commands.tables import print_ceiling, print_device, print_groups, print_training
+    from pipeline.commands.results import print_training
+    from pipeline.commands.tables import print_device, print_groups
     from pipeline.config.loading import load_config
     from pipeline.config.run_name import default_run_name
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
@@ -45,6 +44,6 @@ def run(arguments: argparse.Namespace) -> int:
     # `mlflow run .` uses the experiment Default if the user has chosen none.
     discard_run(only_in_default=True)
     finished = run_training(config, run_dir=arguments.run_dir, features=features, run_name=name)
-    print_training(finished)
-    print_ceiling(finished)
+    print_training(finished, is_verbose=arguments.verbose == "true")
+    print_next(after_demo(finished.run))
     return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK

@@ -8,9 +8,11 @@ from pipeline.commands.arguments import (
     add_model,
     add_path,
     add_split,
+    add_verbose,
     check_model,
     feature_overrides,
 )
+from pipeline.commands.next_steps import after_evaluation, print_next
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK
 
 TAKES_OVERRIDES = False
@@ -27,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by", default="", help="columns of clips.csv that define subgroups, separated by commas"
     )
+    add_verbose(parser)
     add_path(
         parser,
         "output_dir",
@@ -38,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from pipeline.commands.project_run import record_result
-    from pipeline.commands.tables import print_evaluation
+    from pipeline.commands.results import print_evaluation
     from pipeline.config.loading import load_config
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
@@ -62,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
             by=by,
             output_dir=arguments.output_dir or _MODEL_OUTPUT_DIR,
         )
-    print_evaluation(evaluation)
+    print_evaluation(evaluation, is_verbose=arguments.verbose == "true", shows_subgroups=bool(by))
+    print_next(after_evaluation(run_dir=arguments.run_dir, model_uri=arguments.model_uri))
     model = arguments.model_uri or arguments.run_dir.resolve().name
     record_result(
         f"evaluate {model} on {arguments.split}",

@@ -15,19 +15,20 @@ from pipeline.commands.arguments import (
     annotation_paths,
     label_options,
 )
+from pipeline.commands.next_steps import after_features, print_next
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = True
 EPILOG = (
     "The same command continues an interrupted extraction. Any extraction setting can be given "
     "by its dotted name, for instance --sampling.num_steps 32 or --static.encoder resnet50 "
-    "--static.weights imagenet."
+    "--static.weights imagenet. `python -m pipeline config extraction` lists all settings."
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
-    add_path(parser, "config", "extraction configuration, .yaml")
+    add_path(parser, "config", "extraction settings: file (.yaml) or name, for instance resnet50")
     add_path(parser, "videos_dir", "directory of videos, searched with its subdirectories")
     add_path(parser, "face_dir", "one folder of face images per clip, instead of faces from videos")
     add_path(
@@ -86,6 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
         f"extracted by this command; {len(outcome.failed)} clips failed.",
         paths=[outcome.features_dir / "features.json", outcome.failures_path],
     )
+    steps = after_features(arguments.features_dir, has_labels=bool(arguments.annotations))
+    print_next(steps)
     return EXIT_INCOMPLETE if outcome.failed else EXIT_OK
 
 

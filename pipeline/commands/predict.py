@@ -12,6 +12,7 @@ from pipeline.commands.arguments import (
     check_model,
     feature_overrides,
 )
+from pipeline.commands.next_steps import command, print_next
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 if TYPE_CHECKING:
@@ -79,9 +80,25 @@ def run(arguments: argparse.Namespace) -> int:
         f"predict {len(prediction.table)} clips with {model}",
         f"Scores of {len(prediction.table):,} clips, predicted by `{model}`. Clips whose "
         f"extraction failed: {len(prediction.failures)}.",
-        paths=[prediction.output, *filter(None, [prediction.explanation])],
+        paths=[prediction.output, *([prediction.explanation] if prediction.explanation else [])],
     )
+    print_next(_next_steps(arguments))
     return EXIT_INCOMPLETE if prediction.failures else EXIT_OK
+
+
+def _next_steps(arguments: argparse.Namespace) -> dict[str, str]:
+    def given(*names: str) -> dict[str, object]:
+        return {name: value for name in names if (value := getattr(arguments, name))}
+
+    model = given("run_dir", "model_uri")
+    clips = given("features_dir", "static_features", "dynamic_features")
+    if arguments.work_dir is not None:
+        clips = {"features_dir": arguments.work_dir}
+    if not clips:
+        raw = given("videos_dir", "face_dir", "flow_dir")
+        return {"keep the features": command("predict", **model, **raw, work_dir="features/new")}
+    evaluation = command("evaluate", **model, **clips, labels="LABELS.csv", split="all")
+    return {"measure the errors, if you have labels": evaluation}
 
 
 def _clips(arguments: argparse.Namespace) -> "DataConfig | RawClips":

@@ -18,6 +18,7 @@ from pipeline.commands.arguments import (
     optional_count,
     path_text,
 )
+from pipeline.commands.next_steps import after_features, print_next
 from pipeline.core.errors import EXIT_OK, ConfigError
 
 if TYPE_CHECKING:
@@ -145,8 +146,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_line(describe_unmatched(path, summary.num_unmatched))
     print_directions(summary.traits)
     log_feature_warnings(load_feature_set(arguments.features_dir))
-    if annotations:
-        print_line(f"next: python -m pipeline train --features_dir {arguments.features_dir}")
+    print_next(after_features(arguments.features_dir, has_labels=bool(annotations)))
     return EXIT_OK
 
 

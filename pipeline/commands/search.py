@@ -29,8 +29,8 @@ _NUM_TRIALS = 40
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the parameters of the entry point."""
-    add_path(parser, "config", "experiment configuration, .yaml")
-    add_path(parser, "space", "search space, .yaml")
+    add_path(parser, "config", "experiment: file (.yaml) or name, for instance first_impressions")
+    add_path(parser, "space", "search space: file (.yaml) or name, for instance cross_attention")
     add_features(parser)
     parser.add_argument(
         "--num_trials",
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.config is None and arguments.space is None and not overrides:
         arguments.config, arguments.space = DEMO_CONFIG, DEMO_SPACE
     if arguments.space is None:
-        raise ConfigError("Give the space to search: --space experiments/search/FILE.yaml.")
+        raise ConfigError("Give the space to search, for instance --space cross_attention.")
     config = load_config(arguments.config, with_environment({**overrides, **arguments.overrides}))
     from pipeline.search.run import SearchOptions, run_search
 

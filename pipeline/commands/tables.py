@@ -21,7 +21,6 @@ from pipeline.data.groups import describe_groups
 from pipeline.evaluation.comparison import Comparison
 from pipeline.records.data_description import read_data
 from pipeline.records.evaluation import EvaluationReport, Interval
-from pipeline.records.summary import RIDGE_NOTE
 
 if TYPE_CHECKING:
     from pipeline.data.feature_set import FeatureSet
@@ -31,9 +30,7 @@ if TYPE_CHECKING:
     from pipeline.records.evaluation import Coverage, OriginalUnits
     from pipeline.search.figures import SearchFigures
     from pipeline.search.run import SearchOutcome
-    from pipeline.workflows.evaluate import Evaluation
     from pipeline.workflows.predict import Prediction
-    from pipeline.workflows.train import TrainingRun
     from pipeline.workflows.verify import Check
     from pipeline.workflows.visualize import Visualization
 
@@ -60,71 +57,27 @@ def print_device() -> None:
     print_line(f"device: {describe_device()}")
 
 
-def print_training(finished: "TrainingRun", output: Path | None = None) -> None:
-    """Print the result of a training run and the paths of the written files."""
-    for pair, overlap in finished.group_overlap.items():
-        print_line(
-            f"groups shared by {pair}: {overlap['shared_groups']} "
-            f"({percent(overlap['shared_clips'])} of the clips)"
-        )
-    if finished.report is not None:
-        _print_report(finished.report)
-        _print_subsets(finished.report)
-        print_directions(finished.traits)
-    if getattr(finished.network, "is_linear", False):
-        print_line(f"note: {RIDGE_NOTE}")
-    _print_layers(finished.layers)
-    print_line(f"run: {finished.run.path}")
-    for path in filter(None, (finished.run.model_path, output)):
-        print_line(f"model: {path}")
-    if finished.run.report_path.exists():
-        print_line(f"report: {finished.run.report_path}")
-
-
-def _print_layers(layers: "Sequence[LayerState]") -> None:
-    if not any(layer.is_frozen for layer in layers):
+def print_layers(layers: "Sequence[LayerState]", *, is_verbose: bool) -> None:
+    """Print the frozen layers, if any, and the number of weights; with a table if verbose."""
+    frozen = [layer.path for layer in layers if layer.is_frozen]
+    if not frozen:
         return
-    rows = {layer.path: (f"{layer.trainable:,}", f"{layer.total:,}") for layer in layers}
-    build_console().print(_table("", ("trainable", "weights"), rows, first="layer"))
-
-
-def print_ceiling(finished: "TrainingRun") -> None:
-    """Print the R² of the model, and the best possible R² on the built-in data set."""
-    from pipeline.config.loading import load_config
-    from pipeline.data.synthetic import best_possible_r2
-    from pipeline.records.predictions import read_predictions
-
-    synthetic = load_config(finished.run.config_path).data.synthetic
-    if synthetic is None or finished.report is None:
-        return
-    predictions = read_predictions(finished.run.predictions_path("validation"))
-    best = best_possible_r2(synthetic, [str(clip_id) for clip_id in predictions.clip_ids])
-    reached = finished.report.metrics["r2"]["mean"].value
-    print_line(
-        f"R² {reached:.3f} of a best possible {best:.3f} ({percent(reached / best)}); "
-        "the annotation noise limits R²"
+    trainable, total = (
+        sum(getattr(layer, name) for layer in layers) for name in ("trainable", "total")
     )
+    print_line(f"frozen layers: {', '.join(frozen)}; {trainable:,} of {total:,} weights trained")
+    if is_verbose:
+        rows = {layer.path: (f"{layer.trainable:,}", f"{layer.total:,}") for layer in layers}
+        build_console().print(_table("", ("trainable", "weights"), rows, first="layer"))
 
 
-def print_evaluation(evaluation: "Evaluation") -> None:
-    """Print an evaluation and its warnings."""
-    report = evaluation.report
+def print_scores(report: EvaluationReport) -> None:
+    """Print tables of all scores: metrics, baselines, coverage of the intervals."""
     _print_report(report)
-    _print_subsets(report)
-    print_directions(evaluation.traits)
-    if evaluation.num_training_clips:
-        print_line(
-            f"warning: the model was trained on {evaluation.num_training_clips} of these "
-            f"{report.num_clips} clips; expect worse metrics on new clips."
-        )
-    for pair, overlap in report.group_overlap.items():
-        print_line(f"groups shared by {pair}: {overlap['shared_groups']}")
-    print_line(f"evaluation: {evaluation.report_path}")
-    if evaluation.undelivered:
-        print_line(f"warning: the evaluation is not in MLflow yet ({evaluation.undelivered}).")
 
 
-def _print_subsets(report: EvaluationReport) -> None:
+def print_subgroups(report: EvaluationReport) -> None:
+    """Print one table of scores per column that defines subgroups."""
     for column, values in report.by.items():
         print_metrics(
             f"by {column}",

@@ -3,6 +3,7 @@
 import argparse
 
 from pipeline.commands.arguments import add_path, add_split
+from pipeline.commands.next_steps import after_visualization, print_next
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = False
@@ -82,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
             style=style,
         )
         print_visualization(visualization)
+        print_next(after_visualization(visualization.report_path))
         is_complete = is_complete and not visualization.problems
     record_result(
         f"visualize {drawable.path.resolve().name}",

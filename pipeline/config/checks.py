@@ -58,12 +58,18 @@ def ranges_of(schema: Any) -> Mapping[str, Interval]:
 
 def range_message(allowed: Interval, value: Any) -> str:
     """Return the error message for a value outside its range, without the name of the setting."""
+    text = range_text(allowed)
+    return f"must {'lie' if text.startswith('in ') else 'be'} {text}; got {value}."
+
+
+def range_text(allowed: Interval) -> str:
+    """Return a range as text: `above 0`, `at least 1`, `in [0, 1)`."""
     low = allowed.gt if allowed.ge is None else allowed.ge
     high = allowed.lt if allowed.le is None else allowed.le
     if high is None:
-        return f"must be {'above' if allowed.ge is None else 'at least'} {low}; got {value}."
+        return f"{'above' if allowed.ge is None else 'at least'} {low}"
     left, right = "(" if allowed.ge is None else "[", ")" if allowed.le is None else "]"
-    return f"must lie in {left}{low}, {high}{right}; got {value}."
+    return f"in {left}{low}, {high}{right}"
 
 
 def check_num_folds(name: str, value: int) -> None:

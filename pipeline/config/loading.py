@@ -8,7 +8,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,12 +16,13 @@ import pydantic
 import yaml
 
 from pipeline.config.checks import range_message, ranges_of
+from pipeline.config.experiment_files import find_experiment_file
 from pipeline.config.extraction import ExtractionConfig
 from pipeline.config.schema import ExperimentConfig, to_dict
 from pipeline.config.yaml_file import parse_yaml, read_yaml_mapping
 from pipeline.core.errors import ConfigError
 from pipeline.core.files import write_text
-from pipeline.core.near_names import did_you_mean, nearest_name
+from pipeline.core.near_names import did_you_mean, nearest_setting
 
 _RANGE_ERRORS: Final = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 """Types of pydantic's errors for numbers outside their range."""
@@ -36,6 +37,7 @@ def load_config(
 ) -> ExperimentConfig:
     """Load an experiment file or the defaults, apply the overrides, and check the result.
 
+    `path` is a path or the name of an experiment file; see `find_experiment_file`.
     The keys of `overrides` are dotted names. A value that is text is parsed as YAML, unless the
     type of the setting is `str`. If the setting is a list, commas may separate its entries.
 
@@ -43,7 +45,7 @@ def load_config(
         ConfigError: If the file is missing or malformed, a key is unknown (the message contains
             the nearest valid name), or a value is out of its range.
     """
-    return _load(ExperimentConfig, path, overrides)
+    return _load(ExperimentConfig, path and find_experiment_file(path), overrides)
 
 
 def load_run_config(path: Path) -> ExperimentConfig:
@@ -53,7 +55,7 @@ def load_run_config(path: Path) -> ExperimentConfig:
         ConfigError: As for `load_config`, or if the file is truncated. Without this check, the lost
             settings would get their default values.
     """
-    config = load_config(path)
+    config = _load(ExperimentConfig, path, None)
     given = read_yaml_mapping(path)
     missing = [field.name for field in dataclasses.fields(config) if field.name not in given]
     is_torn = not path.read_bytes().endswith(b"\n")
@@ -69,7 +71,7 @@ def load_extraction_config(
     path: Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> ExtractionConfig:
     """Load an extraction file. Arguments and errors are the same as for `load_config`."""
-    return _load(ExtractionConfig, path, overrides)
+    return _load(ExtractionConfig, path and find_experiment_file(path, "extraction"), overrides)
 
 
 def with_overrides(
@@ -96,14 +98,16 @@ def setting_type(name: str, source: str, schema: Any = ExperimentConfig) -> Any:
         ConfigError: If there is no such setting; the message contains the nearest valid name.
     """
     keys = name.split(".")
+    kind = schema
     for depth, key in enumerate(keys):
-        if not dataclasses.is_dataclass(schema):
+        if not dataclasses.is_dataclass(kind):
             raise ConfigError(
                 f"{source}: {'.'.join(keys[:depth])} is a single value, not a section."
             )
-        _check_key(schema, key, source, ".".join(keys[:depth]))
-        schema = _field_type(schema, key)
-    return schema
+        if key not in _field_names(kind):
+            raise ConfigError(_unknown_setting(schema, name, _field_names(kind), source))
+        kind = field_type(kind, key)
+    return kind
 
 
 def write_config(path: Path, config: ExperimentConfig) -> None:
@@ -233,9 +237,7 @@ def _validated(schema: type[_Settings], values: dict[str, Any], source: str) -> 
         if isinstance(cause, ConfigError):
             raise ConfigError(f"{source}: {cause}") from None
         if fault["type"] in _KEY_ERRORS:
-            *sections, key = map(str, fault["loc"])
-            parent = setting_type(".".join(sections), source, schema) if sections else schema
-            _check_key(parent, key, source, ".".join(sections))
+            setting_type(".".join(map(str, fault["loc"])), source, schema)  # raises the error
         parts = (str(part) for part in fault["loc"])
         name = ".".join(part for part in parts if part.isidentifier() or part.isdecimal())
         if fault["type"] in _RANGE_ERRORS:
@@ -259,27 +261,38 @@ def _type_message(fault: Any) -> str:
     return message
 
 
-def _check_key(schema: Any, key: str, source: str, prefix: str) -> None:
-    names = [field.name for field in dataclasses.fields(schema)]
-    if key in names:
-        return
-    parent = f"{prefix}." if prefix else ""
-    deeper = [name for name in _dotted_names(schema) if name.rpartition(".")[2] == key]
-    nearest = deeper[0] if len(deeper) == 1 else nearest_name(key, names)
-    hint = f"did you mean {parent}{nearest}?" if nearest else f"valid keys: {', '.join(names)}."
-    raise ConfigError(f"{source}: unknown key {parent}{key}; {hint}")
+def _unknown_setting(schema: Any, name: str, valid: Sequence[str], source: str) -> str:
+    """Return the error message for the unknown setting `name`.
+
+    `valid` contains the names that are valid in place of the last part of `name`.
+    """
+    near = nearest_setting(name, setting_names(schema, with_sections=True))
+    if near is None:
+        hint = f"valid keys: {', '.join(valid)}."
+    else:
+        hint = f"did you mean {'--' if source.startswith('--') else ''}{near}?"
+    return f"{source}: unknown key {name}; {hint}"
 
 
-def _dotted_names(schema: Any) -> Iterator[str]:
-    for field in dataclasses.fields(schema):
-        kind = _field_type(schema, field.name)
-        if dataclasses.is_dataclass(kind):
-            yield from (f"{field.name}.{name}" for name in _dotted_names(kind))
-        else:
-            yield field.name
+def setting_names(schema: Any = ExperimentConfig, *, with_sections: bool = False) -> list[str]:
+    """Return the dotted name of each setting, and of each section if `with_sections` is true."""
+    names = []
+    for name in _field_names(schema):
+        kind = field_type(schema, name)
+        is_section = dataclasses.is_dataclass(kind)
+        if with_sections or not is_section:
+            names.append(name)
+        if is_section:
+            deeper = setting_names(kind, with_sections=with_sections)
+            names += [f"{name}.{each}" for each in deeper]
+    return names
 
 
-def _field_type(schema: Any, key: str) -> Any:
+def _field_names(schema: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(schema)]
+
+
+def field_type(schema: Any, key: str) -> Any:
     """Return the type of a field. For an optional section, return the type of the section."""
     hint = _type_hints(schema)[key]
     if isinstance(hint, types.UnionType):

@@ -75,8 +75,3 @@ def first_line(error: BaseException) -> str:
     """
     lines = hide_passwords(str(error)).strip().splitlines()
     return lines[0][:300] if lines else type(error).__name__
-
-
-def install_command(*extras: str) -> str:
-    """Return the command that installs optional dependencies of this project."""
-    return f"pip install -e '.[{','.join(extras)}]'"

@@ -11,27 +11,25 @@ import signal
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import rich.console
 import rich.progress
 
 from pipeline.core.errors import ExtractionError
 from pipeline.core.interrupts import check_interrupt
+from pipeline.core.number_format import duration
+from pipeline.core.progress_lines import ProgressLines
 from pipeline.extraction.tasks import Job, Result, Stage, Task
 from pipeline.extraction.worker import build_work
-from pipeline.workers.pool import WorkerEvent, WorkerPool
+from pipeline.workers.pool import Engine, WorkerEvent, WorkerPool
 from pipeline.workers.process_pool import ProcessPool
 from pipeline.workers.ray_pool import RayPool
-
-Engine = Literal["local", "ray"]
 
 _SETUP_SECONDS: Final = 300.0
 """Maximum time until a worker is ready. Loading weights from a slow disk can take minutes."""
 _MAX_TRIES: Final = 2
 _WAIT_SECONDS: Final = 1.0
-_LINE_SECONDS: Final = 60.0
-"""Time between two progress lines if stderr is not a terminal."""
 
 
 def run_tasks(
@@ -107,7 +105,7 @@ def show_progress(
 ) -> Iterator[Result]:
     """Yield the results, and show the progress on a console.
 
-    The default console is stderr. If the console is not a terminal, one line per minute is printed.
+    The default console is stderr. If it is not a terminal, a line is printed every ten seconds.
     """
     console = console or rich.console.Console(stderr=True)
     bar = rich.progress.Progress(
@@ -120,18 +118,17 @@ def show_progress(
         console=console,
         disable=not console.is_terminal,
     )
-    began = last_line = time.monotonic()
+    lines = ProgressLines(console)
+    began = time.monotonic()
     num_failed = 0
     with bar:
         task = bar.add_task("clips", total=num_clips, note="")
         for num_done, result in enumerate(results, start=1):
             num_failed += not result.is_done
-            now = time.monotonic()
-            note = f"{num_done / max(1e-9, now - began):.2f} clips/s"
+            passed = time.monotonic() - began
+            note = f"{num_done / max(1e-9, passed):.2f} clips/s"
             note += f"  {num_failed} failed" if num_failed else ""
             bar.update(task, completed=num_done, note=note)
-            if not console.is_terminal and now - last_line >= _LINE_SECONDS:
-                last_line = now
-                line = f"clip {num_done}/{num_clips}  {note}"
-                console.print(line, soft_wrap=True, highlight=False, markup=False)
+            left = duration(passed / num_done * (num_clips - num_done))
+            lines.show(f"clip {num_done}/{num_clips}  {note}  about {left} left")
             yield result

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Final
 import filelock
 
 from pipeline.config.extraction import ExtractionConfig
-from pipeline.core.errors import ConfigError, ExtractionError, install_command
+from pipeline.core.errors import ConfigError, ExtractionError
 from pipeline.core.files import file_hash
+from pipeline.core.installation import install_command
 from pipeline.core.traits import TraitLabel, traits_entry
-from pipeline.extraction.dispatch import Engine, run_tasks, show_progress
+from pipeline.extraction.dispatch import run_tasks, show_progress
 from pipeline.extraction.tasks import Job, Result, Task, write_failures
+from pipeline.workers.pool import Engine
 
 if TYPE_CHECKING:
     from pipeline.data.readers.label_table import LabelOptions

@@ -1,4 +1,7 @@
-"""Show the progress of a search: a live table on a terminal, otherwise one line per trial."""
+"""Show the progress of a search: a live table on a terminal, otherwise lines.
+
+There is a line per ended trial. During a long trial, there is a line every ten seconds.
+"""
 
 import time
 from collections import deque
@@ -10,6 +13,7 @@ import rich.table
 import rich.text
 from optuna.trial import FrozenTrial, TrialState
 
+from pipeline.core.progress_lines import ProgressLines
 from pipeline.search.study.study_file import STATE_NAMES
 from pipeline.search.study.study_status import StudyStatus
 
@@ -35,6 +39,7 @@ class SearchProgress:
         self._num_trials = num_trials
         self._timeout_seconds = timeout_seconds
         self._console = console or rich.console.Console()
+        self._lines = ProgressLines(self._console)
         self._start = time.monotonic()
         self._done_before: int | None = None
         self._newest: deque[FrozenTrial] = deque(maxlen=_NUM_NEWEST)
@@ -56,21 +61,22 @@ class SearchProgress:
         self._status = status
         if self._live.is_started:
             self._live.update(self._table_with_counts(status), refresh=True)
+        else:
+            self._lines.show(self._counts(status))
 
     def show_end(self, trial: FrozenTrial) -> None:
         """Show a trial that has ended."""
         self._newest.append(trial)
         if not self._live.is_started:
             state = STATE_NAMES[trial.state]
-            self._print(f"trial {trial.number} {state}: {self._result(trial)}{self._summary()}")
+            self._lines.print(
+                f"trial {trial.number} {state}: {self._result(trial)}{self._summary()}"
+            )
 
     def show_lost(self, trial: FrozenTrial, *, is_retried: bool) -> None:
         """Show a trial whose worker died."""
         next_step = "it will be tried again" if is_retried else "no retries are left"
-        self._print(f"trial {trial.number} lost: the worker died; {next_step}")
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+        self._lines.print(f"trial {trial.number} lost: the worker died; {next_step}")
 
     def _result(self, trial: FrozenTrial) -> str:
         if trial.state == TrialState.FAIL:
@@ -95,12 +101,15 @@ class SearchProgress:
     def _total(self) -> str:
         return "" if self._num_trials is None else f" of {self._num_trials}"
 
-    def _table_with_counts(self, status: StudyStatus) -> rich.console.Group:
-        line = rich.text.Text(
+    def _counts(self, status: StudyStatus) -> str:
+        return (
             f"{status.num_done}{self._total()} trials: {status.num_complete} complete, "
             f"{status.num_pruned} pruned, {status.num_failed} failed, "
             f"{len(status.running)} running{self._left(status)}"
         )
+
+    def _table_with_counts(self, status: StudyStatus) -> rich.console.Group:
+        line = rich.text.Text(self._counts(status))
         table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
         for column in ("trial", "state", "result", "settings"):
             table.add_column(column)

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optuna
@@ -52,7 +52,7 @@ from pipeline.search.worker import start_worker
 from pipeline.tracking.check_store import check_store
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.tracking.store import hide_run_urls, store_environment
-from pipeline.workers.pool import WorkerPool
+from pipeline.workers.pool import Engine, WorkerPool
 from pipeline.workers.process_pool import ProcessPool
 from pipeline.workers.ray_pool import RayPool
 from pipeline.workflows.features import (
@@ -92,7 +92,7 @@ class SearchOptions:
     """Name of the study; if empty, configuration name and space name, joined by a hyphen."""
     run_dir: Path | None = None
     """Run directory of the study; None for a directory in `runs/` with the name of the study."""
-    engine: Literal["local", "ray"] = "local"
+    engine: Engine = "local"
     """Type of the workers: processes on this machine, or Ray actors."""
 
 

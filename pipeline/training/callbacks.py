@@ -17,6 +17,7 @@ import rich.progress
 
 from pipeline.core.errors import TrainingError
 from pipeline.core.files import write_json
+from pipeline.core.progress_lines import ProgressLines
 from pipeline.records.metrics_history import history_content, learning_rate_content
 from pipeline.records.time_logs import time_content
 from pipeline.training.best_epoch import BestEpoch
@@ -132,9 +133,10 @@ class EpochEndTimer:
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Show a progress bar on a terminal: epochs, times, training loss, monitored values.
+    """Show the progress: epochs, times, training loss, monitored values.
 
-    For a resumed run, `best` is the best monitored value of the earlier epochs.
+    A terminal shows a bar. Other outputs get a line every ten seconds. For a resumed run, `best` is
+    the best monitored value of the earlier epochs.
     """
 
     def __init__(
@@ -163,12 +165,20 @@ class ProgressBar(keras.callbacks.Callback):
             disable=not (is_shown and console.is_terminal),
         )
         self._task = self._progress.add_task("epochs", total=num_epochs, scores="")
+        self._lines = ProgressLines(console, is_shown=is_shown)
+        self._num_epochs = num_epochs
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: D102
         self._progress.start()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
+        self._epoch = epoch
         self._progress.update(self._task, completed=epoch)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
+        if self._lines.is_due:
+            step = f"step {batch + 1}/{self.params['steps']}"
+            self._lines.show(f"epoch {self._epoch + 1}/{self._num_epochs}  {step}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
         logs = logs or {}
@@ -177,6 +187,7 @@ class ProgressBar(keras.callbacks.Callback):
         monitored = "" if self._monitor == "loss" else f"  {self._monitor} {value:.4f}"
         scores = f"training loss {logs['loss']:.4f}{monitored}  best {self._best:.4f}"
         self._progress.update(self._task, completed=epoch + 1, scores=scores)
+        self._lines.show(f"epoch {epoch + 1}/{self._num_epochs}  {scores}")
 
     def close(self) -> None:
         """Stop the display. This call is necessary even if training fails."""

@@ -6,7 +6,8 @@ import logging
 import keras
 
 from pipeline.config.schema import TrainingConfig
-from pipeline.core.errors import ConfigError, TrainingError, install_command
+from pipeline.core.errors import ConfigError, TrainingError
+from pipeline.core.installation import install_command
 from pipeline.data.batches import LabelledBatches
 
 _logger = logging.getLogger(__name__)

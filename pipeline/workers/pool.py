@@ -16,6 +16,9 @@ from typing import Any, Final, Literal
 from pipeline.core.errors import PipelineError
 from pipeline.workers.names import worker_name
 
+Engine = Literal["local", "ray"]
+"""Type of the workers: processes on this machine, or Ray actors."""
+
 Work = Callable[[Any], Any]
 """Function from a task to its result."""
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.core.errors import WorkerError, first_line, install_command
+from pipeline.core.errors import WorkerError, first_line
+from pipeline.core.installation import install_command
 from pipeline.core.interrupts import kept_handlers
 from pipeline.workers.pool import Setup, TaskRunner, WorkerEvent, WorkerHandle, WorkerPool
 

@@ -55,6 +55,8 @@ class Evaluation:
     report_path: Path
     num_training_clips: int
     """Number of evaluated clips that are training clips of the model."""
+    is_ridge: bool = False
+    """Whether the scores of the model are those of ridge regression."""
     undelivered: str | None = None
     """Reason why the evaluation is missing in MLflow; None if it is delivered or not tracked."""
     traits: tuple[TraitLabel, ...] = ()
@@ -174,6 +176,7 @@ def _evaluate(
         report=report,
         report_path=target.evaluation_path,
         num_training_clips=int(np.isin(features.clip_ids[rows], training_clips).sum()),
+        is_ridge=bool(getattr(trained.network, "is_linear", False)),
         traits=trained.data.traits,
     )
     return evaluation, features

@@ -3,7 +3,7 @@
 Shapes: N clips, K traits.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -213,6 +213,7 @@ def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: boo
         for stream in streams
         if stream.has_mask or stream.name in optional
     }
+    absent_masks = {f"{stream.name}{MASK_ENDING}" for stream in streams if not stream.has_mask}
     shapes = [tuple(tensor.shape[1:]) for tensor in network.inputs]
     if shapes == [*found.values()]:
         return
@@ -232,12 +233,14 @@ def check_shapes(network: keras.Model, features: FeatureSet, *, needs_masks: boo
             faults.append(
                 f"{place}: has {name}.npy, but the model has no mask input. Remove the file."
             )
-    raise ModelError(
-        " ".join(faults)
-        or f"{place}: the input shapes per clip are {[*found.values()]}, but the model needs "
-        f"{shapes}. Give features of the same kind, in the order "
-        f"{', '.join(features.streams)}, masks."
-    )
+    if not faults:
+        given = {name: shape for name, shape in found.items() if name not in absent_masks}
+        inputs = {tensor.name: shape for tensor, shape in zip(network.inputs, shapes, strict=True)}
+        faults.append(
+            f"{place}: the streams are {_listed_shapes(given)}, but the inputs of the model are "
+            f"{_listed_shapes(inputs)}. Give features of the same kind, in the order of the inputs."
+        )
+    raise ModelError(" ".join(faults))
 
 
 def check_outputs(network: keras.Model, trait_names: Sequence[str]) -> None:
@@ -315,6 +318,10 @@ def _shape_fault(stream: Stream, expected: tuple[int | None, ...]) -> str:
         f"{stream.parts[0].path}: the {stream.name} stream has shape {_per_clip(found)}, but the "
         f"model needs {_per_clip(expected)}: {fault}. {fix}"
     )
+
+
+def _listed_shapes(shapes: Mapping[str, tuple[int | None, ...]]) -> str:
+    return ", ".join(f"{name} {_per_clip(shape)}" for name, shape in shapes.items())
 
 
 def _per_clip(shape: tuple[int | None, ...]) -> str:

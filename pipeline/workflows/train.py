@@ -74,6 +74,8 @@ class TrainingRun:
     group_overlap: dict[str, dict[str, float | int]]
     """Pair of subsets -> number of shared groups, and fraction of the clips in the second subset
     that are in these groups."""
+    has_test_clips: bool
+    """Whether the split has test clips, which are not evaluated yet."""
     layers: tuple[LayerState, ...]
     """State of each layer: trainable or frozen."""
     undelivered: str | None
@@ -253,6 +255,7 @@ def _training_run(
         history=history,
         report=report,
         group_overlap=experiment.group_overlap,
+        has_test_clips=bool(len(experiment.split.test)),
         layers=layer_states(network),
         undelivered=undelivered,
         traits=experiment.features.traits,

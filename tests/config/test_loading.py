@@ -193,7 +193,7 @@ class TestOverrides:
     @pytest.mark.parametrize(
         ("name", "value", "message"),
         [
-            ("sed", "1", "--sed: unknown key sed; did you mean seed?"),
+            ("sed", "1", "--sed: unknown key sed; did you mean --seed?"),
             ("training.epochs", "1", "--training.epochs: unknown key training.epochs; did you"),
             ("training.loss.mse", "1", "--training.loss.mse: training.loss is a single value"),
             ("seed.x", "1", "--seed.x: seed is a single value"),
@@ -206,6 +206,20 @@ class TestOverrides:
     )
     def test_a_bad_override_is_an_error(self, name, value, message):
         assert error_of(None, **{name: value}).startswith(message)
+
+    @pytest.mark.parametrize(
+        ("name", "setting"),
+        [
+            ("epochs", "training.num_epochs"),
+            ("lr", "training.learning_rate"),
+            ("training.lr", "training.learning_rate"),
+            ("batch_size", "training.batch_size"),
+            ("dropout", "model.dropout_rate"),
+            ("model.heads", "model.num_heads"),
+        ],
+    )
+    def test_a_usual_short_name_suggests_the_setting(self, name, setting):
+        assert error_of(None, **{name: "1"}).endswith(f"did you mean --{setting}?")
 
     @given(CONFIGS)
     @settings(max_examples=50)

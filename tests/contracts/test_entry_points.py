@@ -1,4 +1,8 @@
-"""MLproject and the command line define the same commands and parameters."""
+"""MLproject and the command line define the same commands and parameters.
+
+`config` is the only command without an entry point. It only prints settings, and `mlflow run` would
+create an empty run.
+"""
 
 import argparse
 import shlex
@@ -14,6 +18,9 @@ from pipeline.commands.arguments import annotation_paths, named_values
 
 DEFAULTS = {
     ("evaluate", "split"),
+    ("evaluate", "verbose"),
+    ("main", "verbose"),
+    ("train", "verbose"),
     ("compare", "split"),
     ("extract", "engine"),
     ("predict", "units"),
@@ -31,7 +38,7 @@ DEFAULTS = {
 NUMBERS = {"num_trials": "7", "num_workers": "2", "num_steps": "16", "timeout_minutes": "1.5"}
 """Numeric parameter -> valid value."""
 
-NAMES = sorted(COMMANDS)
+NAMES = sorted(set(COMMANDS) - {"config"})
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +146,11 @@ def test_an_invalid_command_line_is_an_error_in_one_line(argv, words, capsys):
     assert "--help" in line
 
 
+@pytest.mark.parametrize("name", ["run_name", "experiment", "streams", "epochs", "dropout"])
+def test_the_last_part_of_a_setting_is_not_taken_for_a_misspelt_option(name):
+    assert parse(["train", f"--{name}", "x"]).overrides == {name: "x"}
+
+
 @pytest.mark.parametrize(
     ("command", "option"),
     [("train", "run_dir"), ("train", "features_dir"), ("train", "labels"), ("predict", "output"),
@@ -185,6 +197,16 @@ def test_the_help_has_one_line_per_command_and_works_without_docstrings(reposito
     shown = " ".join(capsys.readouterr().out.split())
     for name, module in COMMANDS.items():
         assert f"{name} {(module.__doc__ or '').splitlines()[0]}" in shown
+
+
+def test_the_version_is_that_of_the_project(repository, capsys):
+    import tomllib
+
+    settings = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
+    with pytest.raises(SystemExit) as ended:
+        parse(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"ocean-pipeline {settings['project']['version']}\n"
 
 
 def test_the_installed_script_is_the_command_line(repository):

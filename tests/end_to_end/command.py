@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.core import progress_lines
+
 _HIDDEN_WARNINGS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 """Warnings that Python hides outside tests."""
 
@@ -52,6 +54,8 @@ def in_process() -> Iterator[Command]:
         for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
             patch.delenv(name)
         mlflow.set_tracking_uri(None)
+        # On a slow machine, progress lines would be mixed with error messages.
+        patch.setattr(progress_lines, "LINE_SECONDS", float("inf"))
         for category in _HIDDEN_WARNINGS:
             warnings.simplefilter("ignore", category)
 

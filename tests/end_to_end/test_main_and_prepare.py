@@ -17,7 +17,8 @@ def test_main_trains_on_the_built_in_set_and_prints_the_best_possible_r2(run_her
         cwd=tmp_path,
     )
     assert (result.status, result.err) == (0, "")
-    assert "of a best possible" in result.out
+    assert "best possible" in result.out
+    assert "prepare --help" in result.out.splitlines()[-1]
     assert load_feature_set(tmp_path / "features" / "demo").num_clips == 240
     assert (tmp_path / "demo" / "evaluation.json").exists()
 
@@ -43,3 +44,4 @@ def test_prepare_joins_real_annotations_by_clip_id(run_here, tmp_path, shared_da
     assert prepared.groups.tolist() == clips["group"].iloc[order].tolist()
     assert "annotations: 500 of 500 clips; 5500 annotated clips have no features." in result.out
     assert "Neuroticism is scored in reverse" in result.out
+    assert result.out.splitlines()[-1].endswith("train --features_dir features")

@@ -76,7 +76,7 @@ def predict(run_here, run_dir, likert_dir, tmp_path):
 def test_train_prints_the_groups_before_training_and_the_direction_with_the_scores(trained):
     assert trained.out.index(UNGROUPED) < trained.out.index("device:")
     assert REVERSED in trained.out
-    assert "rmse" in trained.out
+    assert "on the original scale: 1 to 7" in trained.out
     assert "same_group_mean" not in trained.out
 
 
@@ -128,6 +128,7 @@ def test_the_report_begins_its_caveats_with_the_groups(run_dir):
 def test_evaluate_prints_errors_in_original_units(run_here, run_dir, home, tmp_path):
     result = run_here(
         *("evaluate", "--run_dir", run_dir, "--split", "test", "--output_dir", tmp_path / "e"),
+        "--verbose",
         cwd=home,
     )
     assert result.status == 0, result.err

@@ -107,7 +107,9 @@ def test_every_figure_of_the_traits_is_drawn(trained, run_there):
 
 def test_the_run_is_evaluated_on_test_clips(trained, run_there):
     names, directory = trained
-    out = run_there("evaluate", "--run_dir", "run", "--split", "test", "--output_dir", "test")
+    out = run_there(
+        *("evaluate", "--run_dir", "run", "--split", "test", "--output_dir", "test", "--verbose")
+    )
     assert all(name in out for name in names)
     assert "openness" not in out
     report = json.loads((directory / "test" / "evaluation.json").read_text())

@@ -45,16 +45,27 @@ def read_history(run_dir):
 
 def test_the_output_shows_scores_baselines_and_paths(trained, first):
     assert trained.err == ""
-    for part in (
-        "95 % intervals",
-        "ridge r2",
-        "same_group_mean r2",
-        "groups shared by",
-        "in 40 groups.",
-    ):
+    for part in ("in 40 groups.", "95 % intervals", "ridge regression", "what to distrust: "):
         assert part in trained.out
     assert f"run: {first}" in trained.out
     assert f"model: {first / 'model.keras'}" in trained.out
+
+
+def test_the_output_is_short_and_ends_with_the_next_commands(trained, first):
+    lines = trained.out.splitlines()
+    assert len(lines) <= 20
+    assert "same_group_mean" not in trained.out
+    steps = lines[lines.index("next:") + 1 :]
+    assert any(line.endswith(f"evaluate --run_dir {first.name} --split test") for line in steps)
+    assert any("mlflow ui" in line for line in steps)
+    assert not any("make " in line for line in steps)
+
+
+def test_tables_of_all_traits_are_printed_on_request(run_here, first, workspace):
+    result = run_here("train", "--resume", first, "--verbose", cwd=workspace)
+    assert result.status == 0, result.err
+    for part in ("ridge r2", "same_group_mean r2", "groups shared by", "extraversion"):
+        assert part in result.out
 
 
 def test_without_a_configuration_file_the_settings_fit_the_number_of_clips(trained, first):

@@ -7,6 +7,7 @@ import pytest
 import rich.console
 from optuna.trial import TrialState
 
+from pipeline.core import progress_lines
 from pipeline.search.progress import SearchProgress
 from pipeline.search.study.study_status import read_status
 
@@ -54,6 +55,17 @@ def test_a_log_contains_one_line_per_trial(make_progress, study):
     assert pruned == "trial 1 pruned: mae 0.20000 after epoch 3"
     assert failed == "trial 2 failed: TrainingError: the loss is not finite"
     assert "3 of 10 done, best: trial 0 with mae 0.0875" in with_status
+
+
+def test_a_log_contains_the_number_of_running_trials_while_no_trial_ends(
+    make_progress, study, monkeypatch
+):
+    progress, stream = make_progress()
+    progress.show(read_status(study))
+    assert stream.getvalue() == ""
+    monkeypatch.setattr(progress_lines, "LINE_SECONDS", 0.0)
+    progress.show(read_status(study))
+    assert stream.getvalue().startswith("3 of 10 trials: 1 complete, 1 pruned, 1 failed, 1 running")
 
 
 def test_a_terminal_shows_a_table(make_progress, study):

@@ -62,7 +62,7 @@ RATE = {"low": 0.0, "high": 0.5}
         ({"fusion_dims": [8, 16]}, "unknown setting fusion_dims; did you mean fusion_dim?"),
         ({"learning_rate": [1, 2]}, "did you mean training.learning_rate?"),
         ({"training.learning_rat": RATE}, "did you mean training.learning_rate?"),
-        ({"trainin.batch_size": [8, 16]}, "did you mean training?"),
+        ({"trainin.batch_size": [8, 16]}, "did you mean training.batch_size?"),
         ({"nope": [1]}, "settings of the model: fusion, "),
         ({"seed": [1, 2]}, "seed: cannot be searched: a lucky seed"),
         ({"data.validation_fraction": RATE}, "cannot be searched"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import rich.console
 
+from pipeline.core import progress_lines
 from pipeline.core.errors import TrainingError
 from pipeline.core.run_log import EPOCH, read_events
 from pipeline.records.metrics_history import history_content
@@ -136,5 +137,26 @@ class TestProgressBar:
     def test_the_epoch_and_the_latest_and_best_value_are_shown(self, scores, settings, text):
         assert text in self.show(scores, **settings)
 
-    def test_without_a_terminal_nothing_is_written(self):
+    def test_without_a_terminal_a_short_training_writes_nothing(self):
         assert self.show([0.4, 0.2], terminal=False) == ""
+
+    def test_without_a_terminal_a_long_training_writes_lines(self, monkeypatch):
+        monkeypatch.setattr(progress_lines, "LINE_SECONDS", 0.0)
+        lines = self.show([0.4, 0.2], terminal=False).splitlines()
+        assert lines[-1] == "epoch 2/9  training loss 0.5000  val_mae 0.2000  best 0.2000"
+
+    def test_a_long_epoch_without_a_terminal_writes_its_steps(self, monkeypatch):
+        monkeypatch.setattr(progress_lines, "LINE_SECONDS", 0.0)
+        stream = io.StringIO()
+        console = rich.console.Console(file=stream, force_terminal=False, width=200)
+        bar = ProgressBar(9, console=console, monitor="val_mae", maximize=False)
+        bar.set_params({"steps": 40})
+        bar.on_train_begin()
+        bar.on_epoch_begin(2)
+        bar.on_train_batch_end(31)
+        bar.close()
+        assert stream.getvalue() == "epoch 3/9  step 32/40\n"
+
+    def test_a_hidden_bar_writes_no_lines(self, monkeypatch):
+        monkeypatch.setattr(progress_lines, "LINE_SECONDS", 0.0)
+        assert self.show([0.4, 0.2], terminal=False, is_shown=False) == ""

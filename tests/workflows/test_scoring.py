@@ -107,6 +107,17 @@ def test_only_the_different_stream_is_named(features):
     assert "dynamic" not in str(error.value)
 
 
+def test_streams_without_masks_are_the_only_inputs_that_an_error_lists(features):
+    import keras
+
+    inputs = [keras.Input((3, 4), name="flow"), keras.Input((3, 8), name="face")]
+    joined = keras.layers.Concatenate()([keras.layers.Flatten()(each) for each in inputs])
+    network = keras.Model(inputs, keras.layers.Dense(5)(joined))
+    with pytest.raises(ModelError) as error:
+        check_shapes(network, features, needs_masks=False)
+    assert "mask" not in str(error.value)
+
+
 def test_without_masks_all_steps_are_valid(masked_network, features, with_masks):
     expected = predict(masked_network, with_masks(static=ALL_STEPS, dynamic=ALL_STEPS), ROWS)
     np.testing.assert_array_equal(predict(masked_network, features, ROWS), expected)

@@ -1,10 +1,9 @@
 """Read annotated trait scores from label tables or ChaLearn First Impressions pickles."""
 
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,14 +15,12 @@ from pipeline.data.readers.label_table import (
     LabelOptions,
     Labels,
     find_labels,
+    names_stability,
     reverse_traits,
     split_of_file,
 )
 from pipeline.data.readers.score_pickle import read_score_pickle
 from pipeline.data.readers.table_file import TABLE_SUFFIXES, read_text_table
-
-_STABILITY: Final = re.compile(r"(emotional(ly)?|non|no|not)?(stability|stable|neuroticism)")
-"""Pattern for names of emotional stability, in lower case and without separators."""
 
 
 def read_labels(paths: Sequence[Path], options: LabelOptions | None = None) -> Labels:
@@ -167,7 +164,7 @@ def _check_no_stability(path: Path, names: Iterable[object]) -> None:
     if "neuroticism" in texts:
         return
     for name in texts:
-        if _STABILITY.fullmatch(re.sub(r"[\s_-]", "", name.lower())):
+        if names_stability(name):
             raise AnnotationError(
                 f"{path}: has {name!r} and no neuroticism. They are opposite ends of one trait. "
                 f"First Impressions scores emotional stability under the name neuroticism. To "

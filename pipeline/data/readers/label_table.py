@@ -29,7 +29,9 @@ _FIRST_VERSION: Final = ("valueneurotisicm", "valueneuroticism")
 
 The first name contains the misspelling of ChaLearn.
 """
-_STABILITY: Final = re.compile(r"emot|(emotional(ly)?)?stab(ility|le)?|(non|no|not)neuroticism|es")
+_STABILITY: Final = re.compile(
+    r"emot|(emotional(ly)?|non|no|not)?stab(ility|le)?|(non|no|not)neuroticism|es"
+)
 """Names of emotional stability, in lower case and without separators."""
 _SPLIT_COLUMNS: Final = ("split", "subset", "partition")
 _SPLITS: Final[Mapping[str, str]] = {
@@ -145,7 +147,7 @@ def find_labels(path: Path, table: pd.DataFrame, options: LabelOptions) -> Label
             scores=scores,
             traits=tuple(replace(trait, label_range=(low, high)) for trait in traits),
             groups=_optional_column(table, ("group",), index),
-            splits=_split_column(table, index),
+            splits=_split_column(path, table, index),
         ),
         options.reverse,
     )
@@ -166,6 +168,11 @@ def reverse_traits(labels: Labels, traits: Iterable[str]) -> Labels:
             _reversed_label(trait) if trait.name in names else trait for trait in labels.traits
         ),
     )
+
+
+def names_stability(name: str) -> bool:
+    """Return True if the name of a trait or a column means emotional stability."""
+    return _STABILITY.fullmatch(letters_of(name)) is not None
 
 
 def split_of_file(path: Path) -> str:
@@ -234,7 +241,7 @@ def _find_trait_columns(
 ) -> dict[str, str]:
     """Return trait -> column, in the order of the traits."""
     by_name = {letters_of(column): column for column in reversed(columns)}
-    stable = next((name for name in by_name if _STABILITY.fullmatch(name)), "")
+    stable = next((name for name in by_name if names_stability(name)), "")
     # A column name with one letter is used only if every other trait has such a column, or its
     # column is given.
     has_initials = all(
@@ -266,7 +273,7 @@ def _find_trait_columns(
 def _trait_label(trait: str, column: str) -> TraitLabel:
     if trait == "neuroticism" and letters_of(column) in _FIRST_VERSION:
         return FIRST_IMPRESSIONS[-1]
-    if trait == "neuroticism" and _STABILITY.fullmatch(letters_of(column)):
+    if trait == "neuroticism" and names_stability(column):
         note = (
             f"The annotation column {column!r} is emotional stability, so a high score means a "
             "calm, emotionally stable person."
@@ -344,13 +351,29 @@ def _optional_column(
     return pd.Series([normalize_identifier(text) for text in table[column]], index=index, dtype=str)
 
 
-def _split_column(table: pd.DataFrame, index: pd.Index) -> pd.Series | None:
-    column = _optional_column(table, _SPLIT_COLUMNS, index)
-    if column is None:
+def _split_column(path: Path, table: pd.DataFrame, index: pd.Index) -> pd.Series | None:
+    """Return the subset of each clip; None without a column of subsets.
+
+    A column without any usual name of a subset, such as a column of fold numbers, is not used.
+
+    Raises:
+        AnnotationError: If some of the cells, but not all of them, are names of subsets.
+    """
+    name = next((str(name) for name in table if letters_of(str(name)) in _SPLIT_COLUMNS), None)
+    if name is None:
         return None
-    splits = column.str.lower().map(_SPLITS)
-    # A column with other values, such as fold numbers, is not a split.
-    return None if splits.isna().any() else splits
+    cells = pd.Series([normalize_identifier(text) for text in table[name]], index=index, dtype=str)
+    splits = cells.str.lower().map(_SPLITS)
+    if splits.isna().all():
+        return None
+    if splits.isna().any():
+        row = int(splits.isna().to_numpy().argmax())
+        raise AnnotationError(
+            f"{path}: row {row} (clip {index[row]!r}) has {name} {cells.iloc[row]!r}, but must "
+            f"have one of {', '.join(_SPLITS)}, like other rows. Correct the cell, or rename the "
+            "column to split the clips by group."
+        )
+    return splits
 
 
 def _listed(columns: Sequence[str]) -> str:

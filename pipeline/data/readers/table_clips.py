@@ -90,8 +90,9 @@ class TableChoice:
         If this table has no column `id_column`, which may belong to other tables, the column is
         found by its name.
         """
-        wanted = self.id_column if self.id_column in table.columns else ""
-        return find_id_column(table.columns, wanted) or ""
+        if self.id_column in table.columns:
+            return self.id_column
+        return find_id_column(table.columns) or ""
 
     def several_clips(self, table: TableFile, ids: NDArray[Any] | None) -> list[str]:
         """Return the clip ids of the rows of a table, or [] if all rows are of one clip.

@@ -22,8 +22,9 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from pipeline.core.errors import FeatureSetError, install_command, one_line
-from pipeline.core.near_names import did_you_mean, did_you_mean_path
+from pipeline.core.errors import FeatureSetError, one_line
+from pipeline.core.installation import install_command
+from pipeline.core.near_names import did_you_mean_path
 
 TABLE_SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".xlsx", ".jsonl", ".txt")
 """File types of tables; `.txt` comes last because it is often something else."""
@@ -221,19 +222,10 @@ def read_text_table(path: Path) -> pd.DataFrame:
     return pd.DataFrame({name: _as_text(cells[name]) for name in table.columns}, dtype=str)
 
 
-def find_id_column(columns: Sequence[str], id_column: str = "") -> str | None:
-    """Return the column with the clip ids: `id_column`, or a usual name, or None.
-
-    Raises:
-        FeatureSetError: If there is no column called `id_column`.
-    """
-    if id_column and id_column not in columns:
-        raise FeatureSetError(
-            f"has no column {id_column!r}.{did_you_mean(id_column, columns)} Correct --id_column."
-        )
+def find_id_column(columns: Sequence[str]) -> str | None:
+    """Return the column with a usual name of clip ids, or None."""
     by_name = {letters_of(name): name for name in reversed(columns)}
-    usual = (by_name[name] for name in map(letters_of, ID_COLUMNS) if name in by_name)
-    return id_column or next(usual, None)
+    return next((by_name[name] for name in map(letters_of, ID_COLUMNS) if name in by_name), None)
 
 
 def letters_of(name: str) -> str:

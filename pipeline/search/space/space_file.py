@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.config.experiment_files import find_experiment_file
 from pipeline.config.loading import flatten, setting_type
 from pipeline.config.schema import ExperimentConfig, ModelConfig
 from pipeline.config.yaml_file import read_yaml_mapping
@@ -34,7 +35,7 @@ _NOT_SEARCHED: Final = {
 
 
 def load_space(path: Path, base: ExperimentConfig) -> Space:
-    """Read a search space.
+    """Read a search space. `path` is a path or the name of a file; see `find_experiment_file`.
 
     A space file has the keys `name` and `parameters`. Model settings do not need the prefix
     `model.`. The values of a parameter are given as a list of choices, as `{choices: [...]}`, or as
@@ -45,6 +46,7 @@ def load_space(path: Path, base: ExperimentConfig) -> Space:
         ConfigError: If a setting is unknown or cannot be searched, if a range is invalid, or if
             values from the space give an invalid configuration.
     """
+    path = find_experiment_file(path, "search")
     values = read_yaml_mapping(path)
     for key in values:
         if key not in ("name", "parameters"):

@@ -19,8 +19,9 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import URL, make_url
 
 from pipeline.config.loading import flatten
-from pipeline.core.errors import SearchError, install_command
+from pipeline.core.errors import SearchError
 from pipeline.core.files import write_text
+from pipeline.core.installation import install_command
 from pipeline.core.urls import hide_passwords, sqlite_path
 from pipeline.search.space.space import describe_difference
 from pipeline.search.study.retries import IS_DEFAULT, Retry

@@ -158,6 +158,15 @@ def test_group_and_split_columns_are_kept():
     assert labels.splits.tolist() == ["train", "validation", "test"]
 
 
+@pytest.mark.parametrize("wrong", ["trian", "", "fold1"])
+def test_an_unknown_name_in_a_column_of_subsets_is_an_error(wrong):
+    rows = (f"a,{NEAR_ONE},train", f"b,{NEAR_ONE},{wrong}", f"c,{NEAR_ONE},Test")
+    with pytest.raises(AnnotationError) as error:
+        find("id,O,C,E,A,N,subset", *rows)
+    for part in ("row 1 (clip 'b')", f"subset {wrong!r}", "train, ", "validation, ", "test, "):
+        assert part in str(error.value)
+
+
 def test_a_subset_column_with_other_values_is_not_a_split():
     assert find("id,O,C,E,A,N,subset", f"a,{NEAR_ONE},fold1").splits is None
 
