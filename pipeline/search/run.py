@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline.config.checks import check_registered_model
 from pipeline.config.loading import write_config
 from pipeline.config.schema import ExperimentConfig
+from pipeline.core.cores import num_usable_cores
 from pipeline.core.errors import RunError, SearchError
 from pipeline.core.run_directory import RUNS_DIR, RunDirectory
 from pipeline.core.run_log import RunLog
@@ -285,8 +286,7 @@ def _run_trials(
 
 
 def _pool(spec: StudySpec, options: SearchOptions) -> WorkerPool:
-    has_affinity = hasattr(os, "sched_getaffinity")
-    num_cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    num_cores = num_usable_cores()
     num_workers = options.num_workers or min(num_cores, _MAX_WORKERS)
     num_threads = max(1, num_cores // num_workers)
     # Ray workers inherit no environment variables, so the variables are passed as an argument.
