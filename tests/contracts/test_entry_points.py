@@ -10,7 +10,7 @@ import yaml
 
 from pipeline import cli
 from pipeline.cli import COMMANDS, build_parser, parse
-from pipeline.commands.arguments import annotation_paths, named_values
+from pipeline.commands.arguments import annotation_paths, named_values, run_paths
 
 DEFAULTS = {
     ("evaluate", "split"),
@@ -21,6 +21,7 @@ DEFAULTS = {
     ("prepare", "missing_streams"),
     ("prepare", "resample"),
     ("search", "engine"),
+    ("summarize", "split"),
     ("visualize", "format"),
     ("visualize", "style"),
 }
@@ -159,6 +160,26 @@ def test_annotations_are_separated_by_commas_or_spaces_or_repeated(tmp_path):
     assert list(map(str, paths)) == ["a.csv", "b.csv", "c.csv", str(comma)]
     many = ",".join(f"annotations-{number:03d}.csv" for number in range(300))
     assert len(annotation_paths(many)) == 300
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--run_dir", "a", "b", "c"],
+        ["--run_dir", "a b c"],
+        ["--run_dir", "a,b, c"],
+        ["--run_dir", "a", "--run_dir", "b c", ""],
+    ],
+)
+def test_run_directories_are_separated_by_spaces_or_commas_or_repeated(argv):
+    paths = run_paths(parse(["compare", *argv]).run_dir)
+    assert list(map(str, paths)) == ["a", "b", "c"]
+
+
+def test_an_existing_run_directory_may_have_spaces_in_its_name(tmp_path):
+    run = tmp_path / "my run, 2026"
+    run.mkdir()
+    assert run_paths(parse(["compare", "--run_dir", str(run), "b"]).run_dir)[0] == run
 
 
 @pytest.mark.parametrize(
