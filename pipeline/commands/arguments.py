@@ -106,6 +106,32 @@ def check_model(arguments: argparse.Namespace) -> None:
         open_run_directory(arguments.run_dir)
 
 
+def add_run_dirs(parser: argparse.ArgumentParser, name: str, text: str) -> None:
+    """Add an option for several run directories."""
+    parser.add_argument(
+        f"--{name}",
+        nargs="*",
+        action=_JoinedBySeparator,
+        default="",
+        metavar="RUN",
+        help=f"{text}; separated by spaces or commas",
+    )
+
+
+def run_paths(text: str) -> list[Path]:
+    """Return the run directories in the value of an option from `add_run_dirs`.
+
+    With `mlflow run`, all directories arrive as one text. A text that is an existing path is not
+    split.
+    """
+    paths: list[Path] = []
+    for entry in filter(None, text.split(_SEPARATOR)):
+        is_one = Path(path_text(entry)).exists()
+        parts = [entry] if is_one else re.split(r"[,\s]+", entry)
+        paths += [Path(path_text(part)) for part in parts if part]
+    return paths
+
+
 def add_split(parser: argparse.ArgumentParser) -> None:
     """Add the option for the subset of clips."""
     parser.add_argument(

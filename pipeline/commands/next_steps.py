@@ -51,7 +51,7 @@ def after_evaluation(*, run_dir: Path | None, model_uri: str) -> dict[str, str]:
         return {"predict new clips": command("predict", model_uri=model_uri, features_dir="NEW")}
     return {
         **_open_report(RunDirectory(run_dir)),
-        "compare with another run": command("compare", run_a=run_dir, run_b="OTHER"),
+        "compare with another run": f"{command('compare', run_dir=run_dir)} OTHER",
     }
 
 

@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"predict {len(prediction.table)} clips with {model}",
         f"Scores of {len(prediction.table):,} clips, predicted by `{model}`. Clips whose "
         f"extraction failed: {len(prediction.failures)}.",
-        paths=[prediction.output, *([prediction.explanation] if prediction.explanation else [])],
+        paths=[path for path in (prediction.output, prediction.explanation) if path is not None],
     )
     print_next(_next_steps(arguments))
     return EXIT_INCOMPLETE if prediction.failures else EXIT_OK

@@ -1,5 +1,6 @@
 """Print the results of commands as lines and tables."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,7 +111,7 @@ def print_prediction(prediction: "Prediction") -> None:
         # A mean over traits with different ranges has no unit.
         rows[name] = cells if len(set(ranges.values())) <= 1 else ["-", *cells[1:]]
     scale = describe_ranges(ranges) if is_original else "0 to 1"
-    _print_cells(f"mean over {len(table)} clips, on the scale {scale}", trait_names, rows)
+    print_cells(f"mean over {len(table)} clips, on the scale {scale}", trait_names, rows)
     for failure in prediction.failures:
         print_line(f"not predicted: {failure}")
     print_line(f"predictions: {prediction.output}")
@@ -122,18 +123,6 @@ def print_groups(features: "FeatureSet") -> None:
     """Print the numbers of clips and groups of a feature set."""
     num_groups = len(set(features.groups.tolist()))
     print_line(describe_groups(features.num_clips, num_groups, is_prepared=True))
-
-
-def print_comparison(comparison: Comparison, gallery: "Gallery") -> None:
-    """Print a comparison of two runs: differences, verdicts and figures."""
-    _print_differences(comparison)
-    for verdict in comparison.verdicts.values():
-        print_line(verdict)
-    print_line(comparison.overall)
-    for figure in gallery.drawn:
-        print_line(f"figure: {figure.paths[0]}")
-    for omitted in gallery.omitted:
-        print_line(f"not drawn: {omitted.spec.name}: {omitted.reason}")
 
 
 def print_visualization(visualization: "Visualization") -> None:
@@ -172,21 +161,28 @@ def print_search(outcome: "SearchOutcome") -> None:
             f"command where the study was created: {outcome.main_process}"
         )
         return
-    print_line(f"best: trial {conclusion.best.number}")
+    print_line(f"best trial: {conclusion.best.number}")
     for name, value in conclusion.best.user_attrs["overrides"].items():
         print_line(f"  {name}: {value}")
     _print_report(conclusion.report)
-    print_directions(read_data(conclusion.best_run.data_path).traits)
+    print_directions(read_data(conclusion.run.data_path).traits)
     if conclusion.comparison is not None:
-        _print_differences(conclusion.comparison)
-    print_line(conclusion.verdict)
+        print_differences(conclusion.comparison)
     print_line(f"run: {outcome.run.path}")
     if outcome.figures is not None:
         print_search_figures(outcome.figures)
-    print_line(f"best configuration: {outcome.run.search_dir / 'best.yaml'}")
-    print_line(f"best model: {conclusion.best_run.model_path}")
+    best_path = outcome.run.search_dir / "best.yaml"
+    print_line(f"recommended configuration ({conclusion.recommended}): {best_path}")
+    print_line(f"model of this configuration: {conclusion.run.model_path}")
     if outcome.undelivered:
         print_line(f"warning: some results are not in MLflow yet ({outcome.undelivered}).")
+    print_line(conclusion.decision)
+    print_line(f"next: python -m pipeline train --config {shlex.quote(str(best_path))}")
+    run_dir = shlex.quote(str(outcome.run.path))
+    print_line(
+        f"figures for a paper: python -m pipeline visualize --run_dir {run_dir} "
+        "--format pdf --style paper"
+    )
 
 
 def print_extraction(outcome: "ExtractionOutcome") -> None:
@@ -221,16 +217,6 @@ def print_checks(checks: "tuple[Check, ...]", results_path: Path) -> None:
     print_line(f"results: {results_path}")
 
 
-def _print_differences(comparison: Comparison) -> None:
-    first, second = comparison.names
-    print_line(f"A: {first}\nB: {second}")
-    print_metrics(
-        f"difference B - A on {comparison.num_clips} clips of {comparison.num_groups} groups",
-        dict(comparison.differences),
-        signed=True,
-    )
-
-
 def _print_report(report: EvaluationReport) -> None:
     clips = f"{report.num_clips} clips of {report.num_groups} groups"
     print_metrics(f"{report.split}: {clips}, 95 % intervals", dict(report.metrics))
@@ -247,7 +233,7 @@ def _print_report(report: EvaluationReport) -> None:
 
 
 def _print_original_units(units: "OriginalUnits") -> None:
-    _print_cells(
+    print_cells(
         f"errors on the original scale: {describe_ranges(units.label_ranges)}",
         tuple(units.label_ranges),
         {metric: _cells(errors) for metric, errors in units.errors.items()},
@@ -257,7 +243,7 @@ def _print_original_units(units: "OriginalUnits") -> None:
 def _print_coverage(intervals: "Coverage") -> None:
     trait_names = _trait_names(intervals.coverage)
     widths = [intervals.mean_width[name] for name in ("mean", *trait_names)]
-    _print_cells(
+    print_cells(
         f"{percent(intervals.level)} prediction intervals, {intervals.num_clips} clips of "
         f"{intervals.num_groups} groups",
         trait_names,
@@ -269,20 +255,33 @@ def _print_coverage(intervals: "Coverage") -> None:
     print_line(f"measured on {intervals.measured_on}")
 
 
+def print_differences(comparison: Comparison) -> None:
+    """Print a legend, and the differences between two models with their intervals."""
+    first, second = comparison.labels
+    for label, name in zip(comparison.labels, comparison.names, strict=True):
+        print_line(f"{label}: {name}")
+    intervals = f"{percent(comparison.confidence)} intervals"
+    print_metrics(
+        f"{second} minus {first} on {comparison.sample}, {intervals}",
+        dict(comparison.differences),
+        signed=True,
+    )
+
+
 def print_metrics(
     title: str, rows: Mapping[str, Mapping[str, Interval]], *, signed: bool = False
 ) -> None:
     """Print one row per metric: mean over traits with its interval, then one value per trait."""
     cells = {name: _cells(traits, sign="+" if signed else "") for name, traits in rows.items()}
     trait_names = _trait_names(next(iter(rows.values()))) if rows else ()
-    _print_cells(title, trait_names, cells)
+    print_cells(title, trait_names, cells)
 
 
 def _trait_names(scores: Mapping[str, Interval]) -> tuple[str, ...]:
     return tuple(name for name in scores if name != "mean")
 
 
-def _print_cells(title: str, trait_names: Sequence[str], rows: Mapping[str, Sequence[str]]) -> None:
+def print_cells(title: str, trait_names: Sequence[str], rows: Mapping[str, Sequence[str]]) -> None:
     """Print a table with one column for the mean and one column per trait."""
     console = build_console()
     table = _table(title, ("mean", *trait_names), rows)

@@ -377,7 +377,11 @@ class SearchConfig(Section):
     epoch again on the validation clips.
     """
     alias: str = "best"
-    """Alias of the best model in MLflow's registry."""
+    """Alias of the recommended model in MLflow's registry.
+
+    The model is registered only if `tracking.registered_model` is set. `tracking.alias` replaces
+    this alias.
+    """
     heartbeat_seconds: Annotated[int, Interval(ge=1)] = 10
     """Seconds between heartbeats of a trial. Three missing heartbeats cause a retry."""
     max_retries: Annotated[int, Interval(ge=0)] = 2

@@ -10,14 +10,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipeline.core.arrays import FloatArray, IntArray
+from pipeline.core.arrays import BoolArray, FloatArray, IntArray
 from pipeline.core.errors import RunError
 from pipeline.core.near_names import nearest_name
-from pipeline.core.number_format import metric_differences, percent
+from pipeline.core.number_format import count, metric_differences, percent
 from pipeline.evaluation.intervals.bootstrap import CONFIDENCE, paired_differences
 from pipeline.metrics.regression import HIGHER_IS_BETTER, METRICS, trait_metrics
 from pipeline.records.evaluation import Interval, Intervals
 from pipeline.records.predictions import Predictions
+
+NUM_RESAMPLES: Final = 2000
+"""Number of resamples for 95 % intervals."""
 
 _TRUTH_TOLERANCE: Final = 1e-6
 """Annotated scores count as equal up to this difference. float32 rounding errors are smaller."""
@@ -32,6 +35,10 @@ class Comparison:
     """
 
     names: tuple[str, str]
+    labels: tuple[str, str]
+    """Short names of the models in the verdicts."""
+    split: str
+    """Subset of the clips, e.g. "test"; "" if it is unknown."""
     num_clips: int
     num_groups: int
     """Number of groups; whole groups are resampled for the intervals."""
@@ -44,6 +51,12 @@ class Comparison:
     num_resamples: int
 
     @property
+    def sample(self) -> str:
+        """Numbers of clips and groups, e.g. `1,200 test clips of 525 groups`."""
+        clips = count(self.num_clips, f"{self.split} clip".lstrip())
+        return f"{clips} of {count(self.num_groups, 'group')}"
+
+    @property
     def verdicts(self) -> dict[str, str]:
         """Metric -> result in one sentence, for the mean over traits."""
         return {metric: self._verdict(metric) for metric in METRICS}
@@ -51,13 +64,13 @@ class Comparison:
     @property
     def overall(self) -> str:
         """Result for all metrics together, in one sentence."""
-        first, second = self.names
-        winners = {metric: self._winner(metric) for metric in METRICS}
+        first, second = self.labels
+        winners = {metric: self.winner(metric) for metric in METRICS}
         wins = {
-            name: ", ".join(metric for metric in METRICS if winners[metric] == name)
-            for name in self.names
+            label: ", ".join(metric for metric in METRICS if winners[metric] == label)
+            for label in self.labels
         }
-        sample = f"{self.num_clips} clips from {self.num_groups} groups"
+        sample = self.sample
         if self.num_groups < 2:
             return f"No difference can be shown: all {self.num_clips} clips are from one group."
         if wins[first] and wins[second]:
@@ -76,19 +89,22 @@ class Comparison:
         """Return the comparison as JSON values. The limits of a missing interval are null."""
         return asdict(self) | {"verdicts": self.verdicts, "overall": self.overall}
 
-    def _winner(self, metric: str) -> str | None:
-        """Return the name of the better model; None if no difference is shown."""
+    def winner(self, metric: str) -> str | None:
+        """Return the label of the model with the better mean over traits.
+
+        Return None if no difference is shown.
+        """
         difference = self.differences[metric]["mean"]
         if not difference.excludes_zero:
             return None
-        return self.names[(difference.low > 0) == HIGHER_IS_BETTER[metric]]
+        return self.labels[(difference.low > 0) == HIGHER_IS_BETTER[metric]]
 
     def _verdict(self, metric: str) -> str:
-        first, second = self.names
+        first, second = self.labels
         gain = self.differences[metric]["mean"]
         if math.isnan(gain.low):
             return f"No difference in {metric} can be shown: all clips are from one group."
-        winner = self._winner(metric)
+        winner = self.winner(metric)
         if winner is not None and gain.low <= 0:
             gain = Interval(-gain.value, -gain.high, -gain.low)
         value, low, high = metric_differences(metric, gain.value, gain.low, gain.high)
@@ -106,9 +122,15 @@ def compare_predictions(
     b: Predictions,
     *,
     names: tuple[str, str] = ("A", "B"),
-    num_resamples: int = 2000,
+    labels: tuple[str, str] | None = None,
+    split: str = "",
+    confidence: float = CONFIDENCE,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> Comparison:
     """Compare two models on the same clips. The rows are joined by clip id.
+
+    The verdicts use the short names `labels`; if None, they use `names`. `split` is the name of the
+    subset of the clips.
 
     Raises:
         RunError: If both models have the same name, annotated scores are unknown, or a clip occurs
@@ -117,17 +139,12 @@ def compare_predictions(
     """
     if names[0] == names[1]:
         raise RunError(f"both models are called {names[0]!r}. Give different names.")
-    if a.trait_names != b.trait_names:
-        raise RunError(
-            f"{names[0]} and {names[1]} must have the same traits in the same order; found "
-            f"{', '.join(a.trait_names)} and {', '.join(b.trait_names)}. Compare models that were "
-            "trained with the same traits (data.traits)."
-        )
-    y_true, other_truth = _annotated_scores(a, names[0]), _annotated_scores(b, names[1])
+    check_same_traits(a, b, names)
+    y_true, other_truth = annotated_scores(a, names[0]), annotated_scores(b, names[1])
     rows = _matching_rows(a, b, names)
     b, other_truth = b.take(rows), other_truth[rows]
     has_other_group = np.asarray(a.groups) != np.asarray(b.groups)
-    has_other_truth = ~np.isclose(y_true, other_truth, rtol=0, atol=_TRUTH_TOLERANCE).all(axis=1)
+    has_other_truth = ~is_same_truth(y_true, other_truth)
     for differs, what in ((has_other_group, "group"), (has_other_truth, "annotated scores")):
         if differs.any():
             raise RunError(
@@ -138,6 +155,8 @@ def compare_predictions(
             )
     return Comparison(
         names=names,
+        labels=labels or names,
+        split=split,
         num_clips=len(a.clip_ids),
         num_groups=len(set(a.groups)),
         metrics={
@@ -151,14 +170,40 @@ def compare_predictions(
             a.groups,
             trait_names=a.trait_names,
             num_resamples=num_resamples,
+            confidence=confidence,
             seed=0,
         ),
-        confidence=CONFIDENCE,
+        confidence=confidence,
         num_resamples=num_resamples,
     )
 
 
-def _annotated_scores(predictions: Predictions, name: str) -> FloatArray:
+def check_same_traits(a: Predictions, b: Predictions, names: tuple[str, str]) -> None:
+    """Check that two models predict the same traits in the same order.
+
+    Raises:
+        RunError: If the traits differ.
+    """
+    if a.trait_names != b.trait_names:
+        raise RunError(
+            f"{names[0]} and {names[1]} must have the same traits in the same order; found "
+            f"{', '.join(a.trait_names)} and {', '.join(b.trait_names)}. Compare models that were "
+            "trained with the same traits (data.traits)."
+        )
+
+
+def is_same_truth(y_true: FloatArray, other_truth: FloatArray) -> BoolArray:
+    """Return True for clips whose annotated scores are equal, except for rounding to float32."""
+    is_same = np.isclose(y_true, other_truth, rtol=0, atol=_TRUTH_TOLERANCE).all(axis=-1)
+    return np.asarray(is_same)
+
+
+def annotated_scores(predictions: Predictions, name: str) -> FloatArray:
+    """Return the annotated scores (N, K) of the predictions of the model `name`.
+
+    Raises:
+        RunError: If they are unknown, or a clip occurs twice.
+    """
     if predictions.y_true is None:
         raise RunError(
             f"{name} has no annotated scores (columns true_...). Compare predictions from an "

@@ -14,9 +14,9 @@ from pipeline.core.errors import PipelineError, RunError
 from pipeline.core.traits import TraitLabel, label_ranges, was_rescaled
 from pipeline.evaluation.intervals.bootstrap import (
     CONFIDENCE,
-    cluster_bootstrap,
-    errors_in_units,
-    paired_differences,
+    GroupBootstrap,
+    ResampledScores,
+    difference,
 )
 from pipeline.records.evaluation import (
     Coverage,
@@ -75,17 +75,21 @@ def build_report(
         "seed": seed,
     }
 
-    def score(y_pred: FloatArray, rows: Any = slice(None)) -> Scores:
-        return cluster_bootstrap(y_true[rows], y_pred[rows], groups[rows], **options)
+    bootstrap = GroupBootstrap(groups, **options)
+    model = bootstrap.score(y_true, predictions.y_pred)
+    baselines = {
+        name: bootstrap.score(y_true, scores) for name, scores in baseline_predictions.items()
+    }
 
-    def difference(baseline: FloatArray) -> Scores:
-        return paired_differences(y_true, baseline, predictions.y_pred, groups, **options)
+    def gain(scores: ResampledScores) -> Scores:
+        return bootstrap.intervals(difference(scores, model))
 
     def subgroup(rows: Any) -> Subgroup:
+        part = GroupBootstrap(groups[rows], **options)
         return Subgroup(
             num_clips=int(rows.sum()),
             num_groups=len(set(groups[rows])),
-            metrics=score(predictions.y_pred, rows),
+            metrics=part.intervals(part.score(y_true[rows], predictions.y_pred[rows])),
         )
 
     columns = {
@@ -96,13 +100,12 @@ def build_report(
         split=split,
         num_clips=len(groups),
         num_groups=len(set(groups)),
-        metrics=score(predictions.y_pred),
-        baselines={name: score(scores) for name, scores in baseline_predictions.items()},
-        baseline_differences={
-            name: difference(scores) for name, scores in baseline_predictions.items()
-        },
+        metrics=bootstrap.intervals(model),
+        baselines={name: bootstrap.intervals(scores) for name, scores in baselines.items()},
+        baseline_differences={name: gain(scores) for name, scores in baselines.items()},
         without_stream={
-            name: difference(scores) for name, scores in (without_stream or {}).items()
+            name: gain(bootstrap.score(y_true, scores))
+            for name, scores in (without_stream or {}).items()
         },
         by={
             column: {value: subgroup(values == value) for value in np.unique(values).tolist()}
@@ -110,24 +113,18 @@ def build_report(
         },
         group_overlap=dict(group_overlap or {}),
         intervals=intervals,
-        original_units=_original_units(predictions, traits, options),
+        original_units=_original_units(bootstrap, model, traits),
         confidence=CONFIDENCE,
         num_resamples=num_resamples,
     )
 
 
 def _original_units(
-    predictions: Predictions, traits: Sequence[TraitLabel], options: Mapping[str, Any]
+    bootstrap: GroupBootstrap, model: ResampledScores, traits: Sequence[TraitLabel]
 ) -> OriginalUnits | None:
-    if predictions.y_true is None or not was_rescaled(traits):
+    if not was_rescaled(traits):
         return None
-    errors = errors_in_units(
-        predictions.y_true,
-        predictions.y_pred,
-        predictions.groups,
-        np.array([trait.width for trait in traits]),
-        **options,
-    )
+    errors = bootstrap.errors_in_units(model, np.array([trait.width for trait in traits]))
     return OriginalUnits(label_ranges=label_ranges(traits), **errors)
 
 

@@ -40,8 +40,8 @@ from pipeline.records.evaluation import EvaluationReport, Scores
 from pipeline.records.metrics_history import MetricsHistory
 from pipeline.records.typed_json import check_content
 
-_COLOURS: Final = ("#0072B2", "#D55E00")
-_UNDECIDED_COLOUR: Final = "#444444"
+COLOURS: Final = ("#0072B2", "#D55E00")
+UNDECIDED_COLOUR: Final = "#444444"
 _MAX_NAME_LENGTH: Final = 30
 _BAR_HEIGHT: Final = 0.36
 _CURVE_METRICS: Final = ("loss", "mae")
@@ -55,6 +55,10 @@ class ComparedRuns:
     """Fields of a saved comparison that the figures use."""
 
     names: tuple[str, str]
+    labels: tuple[str, str]
+    """Short names of the runs, e.g. A and B."""
+    split: str
+    """Subset of the clips, e.g. "test"."""
     num_clips: int
     num_groups: int
     """Number of groups of clips. The bootstrap resamples whole groups."""
@@ -62,6 +66,12 @@ class ComparedRuns:
     """Confidence level of the intervals, in (0, 1)."""
     differences: Scores
     """Metric -> trait name or "mean" -> value of the second run minus value of the first run."""
+
+    @property
+    def clips(self) -> str:
+        """Number and split of the clips, and number of groups."""
+        clips = count(self.num_clips, f"{self.split} clip")
+        return f"{clips} of {count(self.num_groups, 'group')}"
 
     def winners(self, metric: str) -> tuple[int | None, ...]:
         """Return the index of the better run for each row.
@@ -77,13 +87,12 @@ class ComparedRuns:
 
 
 def _draw_metric_differences(data: ComparedRuns, style: Style) -> Figure:
-    clips, groups = count(data.num_clips, "clip"), count(data.num_groups, "group")
     interval = f"{percent(data.confidence)} interval contains 0"
     names = row_names(data.differences)
     figure, panels = build_panels(
         style,
         title="Difference between two runs",
-        sample=f"{clips} of {groups}",
+        sample=data.clips,
         num_panels=6,
         columns=3,
         aspect=0.72,
@@ -94,24 +103,24 @@ def _draw_metric_differences(data: ComparedRuns, style: Style) -> Figure:
         top=2.4,
         legend=[
             *_run_handles(data.names, linestyle="-", marker="o"),
-            line_handle(interval, _UNDECIDED_COLOUR, "-", "o"),
+            line_handle(interval, UNDECIDED_COLOUR, "-", "o"),
         ],
     )
     for position, (axes, metric) in enumerate(zip(panels, METRICS, strict=True)):
         winners, rows = data.winners(metric), np.arange(len(names))
-        colours = [_UNDECIDED_COLOUR if run is None else _COLOURS[run] for run in winners]
+        colours = [UNDECIDED_COLOUR if run is None else COLOURS[run] for run in winners]
         values, low, high = interval_rows(data.differences, metric, names)
         axes.axvline(0, color=MUTED, linewidth=1.0)
         axes.axhline(0.5, color=MUTED, linewidth=0.5)  # separates the mean from the traits
         axes.hlines(rows, low, high, colors=colours, linewidth=2.5)
         axes.scatter(values, rows, c=colours, s=36, zorder=3)
         left, right = (0, 1) if HIGHER_IS_BETTER[metric] else (1, 0)
-        axes.set_title(f"← {'AB'[left]} better", loc="left", color=_COLOURS[left])
-        set_note(axes, f"{'AB'[right]} better →", _COLOURS[right])
+        axes.set_title(f"← {'AB'[left]} better", loc="left", color=COLOURS[left])
+        set_note(axes, f"{'AB'[right]} better →", COLOURS[right])
         axes.set_xlabel(f"{METRIC_NAMES[metric]}, B − A")
         name_rows(axes, names if position % 3 == 0 else [""] * len(names))
         largest = np.nanmax(np.abs([values, low, high]))
-        _centre_on_zero(axes, 1.15 * float(largest) or 1.0)
+        centre_on_zero(axes, 1.15 * float(largest) or 1.0)
     return figure
 
 
@@ -124,8 +133,7 @@ def _describe_metric_differences(data: ComparedRuns) -> str:
         parts.append(f"{METRIC_NAMES[metric]} {difference} ({verdict})")
     first, second = data.names
     return (
-        f"B ({second}) minus A ({first}) on {count(data.num_clips, 'clip')}, mean over the traits: "
-        f"{', '.join(parts)}."
+        f"B ({second}) minus A ({first}) on {data.clips}, mean over the traits: {', '.join(parts)}."
     )
 
 
@@ -171,7 +179,7 @@ def _draw_score_pair(data: ScorePair, style: Style) -> Figure:
         legend=_run_handles(data.names, marker="s"),
     )
     for axes, metric in zip(panels, _SCORE_METRICS, strict=True):
-        for run, (colour, evaluation) in enumerate(zip(_COLOURS, data.evaluations, strict=True)):
+        for run, (colour, evaluation) in enumerate(zip(COLOURS, data.evaluations, strict=True)):
             rows = np.arange(len(names)) + (run - 0.5) * _BAR_HEIGHT
             values, low, high = interval_rows(evaluation.metrics, metric, names)
             axes.barh(rows, values, height=_BAR_HEIGHT, color=colour, alpha=0.75)
@@ -232,7 +240,7 @@ def _draw_curve_pair(data: CurvePair, style: Style) -> Figure:
         legend=handles,
     )
     for axes, (metric, curves) in zip(panels, data.curves.items(), strict=True):
-        for curve, colour in zip(curves, _COLOURS, strict=True):
+        for curve, colour in zip(curves, COLOURS, strict=True):
             marker = epoch_marker(curve.epochs)
             if curve.train is not None:
                 axes.plot(curve.epochs, curve.train, "--", color=colour, marker=marker, alpha=0.55)
@@ -270,11 +278,12 @@ def _run_handles(
 ) -> list[Line2D]:
     return [
         line_handle(f"{letter}: {shorten_run_name(name)}", colour, linestyle, marker)
-        for letter, name, colour in zip("AB", names, _COLOURS, strict=True)
+        for letter, name, colour in zip("AB", names, COLOURS, strict=True)
     ]
 
 
-def _centre_on_zero(axes: Axes, limit: float) -> None:
+def centre_on_zero(axes: Axes, limit: float) -> None:
+    """Set the x axis from `-limit` to `limit`, with three ticks."""
     power = 10 ** math.floor(math.log10(limit))
     tick = max(factor * power for factor in (0.5, 1, 2, 5) if factor * power <= 0.9 * limit)
     axes.set_xlim(-limit, limit)

@@ -12,7 +12,7 @@ from matplotlib.image import imread
 from pipeline.core.errors import PipelineError
 from pipeline.core.files import atomic_path
 from pipeline.core.traits import TRAITS
-from pipeline.figures import comparison
+from pipeline.figures import comparison, several_runs
 from pipeline.figures.attention import dashboard as attention_dashboard
 from pipeline.figures.attention import faithfulness, heads, maps
 from pipeline.figures.attention import traits as attention_traits
@@ -199,6 +199,14 @@ def attention_figures() -> dict[str, FigureSpec]:
         *maps.FIGURES,
         *heads.FIGURES,
     )
+
+
+def several_run_figures() -> dict[str, FigureSpec]:
+    """Return the figures that compare more than two runs: name -> specification.
+
+    The required input is `comparisons`: comparisons of each run with the first, as JSON values.
+    """
+    return registry(several_runs.FIGURE)
 
 
 def comparison_figures() -> dict[str, FigureSpec]:

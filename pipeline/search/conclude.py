@@ -1,4 +1,13 @@
-"""Train models with the best and the default configuration, and compare them on test clips."""
+"""Decide whether the best trial is better than the default configuration, on clips of no trial.
+
+A trial is the best of many on the same validation clips, so its validation score is too good. The
+decision therefore uses the test clips, which no trial has seen. The best trial is recommended only
+if the paired 95 % cluster-bootstrap interval of its difference from the default, in the search
+metric and on average over the traits, excludes 0 in its favour. Otherwise the default is kept.
+
+`search/best.yaml` contains the recommended configuration. `search/best_trial.yaml` contains the
+configuration of the best trial, also if it is not recommended.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.config.loading import config_hash, load_run_config, write_config
+from pipeline.config.loading import config_hash, write_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.files import write_json
 from pipeline.core.run_directory import RunDirectory
@@ -16,7 +25,6 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split
 from pipeline.evaluation.comparison import Comparison
 from pipeline.records.evaluation import EvaluationReport, read_report
-from pipeline.records.manifest import forget_files, record_files
 from pipeline.search.mlflow_runs import trial_run_id
 from pipeline.search.study.retries import IS_DEFAULT
 from pipeline.search.study_spec import StudySpec, without_outputs
@@ -39,19 +47,26 @@ class Conclusion:
     """Result of a search."""
 
     best: FrozenTrial
-    best_run: RunDirectory
-    """Run directory of the model that is trained again with the best configuration."""
+    """Trial with the best validation score."""
+    recommended: str
+    """Configuration in `best.yaml`: `default`, or the name of the best trial."""
+    run: RunDirectory
+    """Run directory of the model that is trained again with the recommended configuration."""
     report: EvaluationReport
-    """Evaluation of the model in `best_run` on the test clips."""
+    """Evaluation of the model in `run` on the test clips."""
     comparison: Comparison | None
     """Metric differences "best - default" on the test clips; None if the default is the best."""
+    metric: str
+    """Search metric."""
 
     @property
-    def verdict(self) -> str:
-        """One sentence that compares the best and the default configuration."""
+    def decision(self) -> str:
+        """The recommendation and its reason, as one line."""
+        action = "KEEP THE DEFAULT" if self.recommended == _DEFAULT else f"USE {self.recommended}"
         if self.comparison is None:
-            return "The search found nothing better than the default configuration."
-        return self.comparison.overall
+            return f"{action}: no trial has a better validation score."
+        reason = self.comparison.verdicts[self.metric]
+        return f"{action}. On {self.comparison.sample} that no trial used: {reason}"
 
 
 def conclude_search(
@@ -61,33 +76,41 @@ def conclude_search(
     features: FeatureSet,
     split: Split,
 ) -> Conclusion:
-    """Train models with the best and the default configuration, and compare the models.
+    """Train models with the best and the default configuration, compare them, and recommend one.
 
-    The comparison is paired and uses the test clips. Trials never use these clips.
+    The comparison is paired and uses the test clips. Trials never use these clips. The recommended
+    model is registered only if `tracking.registered_model` is set.
     """
-    config = spec.with_search_metric(spec.space.config(best.user_attrs["overrides"]))
-    write_config(spec.run.search_dir / "best.yaml", config)
     refitter = _Refitter(spec, features, split)
-    best_run = refitter.refit(
-        f"trial-{best.number:04d}", _registered(spec, config), best.user_attrs["best_epochs"]
-    )
-    comparison = None
-    if not best.user_attrs.get(IS_DEFAULT):
-        default = spec.with_search_metric(spec.config)
-        best_epochs = _default_epochs(spec, trials)
+    config, best_epochs = spec.with_search_metric(spec.config), _default_epochs(spec, trials)
+    comparison, recommended = None, _DEFAULT
+    if best.user_attrs.get(IS_DEFAULT):
+        run = refitter.refit(_DEFAULT, config, best.user_attrs["best_epochs"])
+    else:
+        name = f"trial-{best.number:04d}"
+        best_config = spec.with_search_metric(spec.space.config(best.user_attrs["overrides"]))
+        write_config(spec.run.search_dir / "best_trial.yaml", best_config)
+        best_run = refitter.refit(name, best_config, best.user_attrs["best_epochs"])
         if best_epochs is None:
-            best_epochs = [refitter.choose_epoch(_DEFAULT, default)]
-        default_run = refitter.refit(_DEFAULT, default, best_epochs)
-        comparison = compare_runs(default_run.path, best_run.path, split=_TEST)
+            best_epochs = [refitter.choose_epoch(_DEFAULT, config)]
+        run = refitter.refit(_DEFAULT, config, best_epochs)
+        comparison = compare_runs(run.path, best_run.path, split=_TEST, labels=(_DEFAULT, name))
         write_json(spec.run.search_dir / "comparison.json", comparison.to_json())
-        draw_comparison(
-            comparison, default_run.path, best_run.path, split=_TEST, output_dir=spec.run.path
-        )
+        draw_comparison(comparison, run.path, best_run.path, split=_TEST, output_dir=spec.run.path)
+        if comparison.winner(spec.objectives[0]) == name:
+            recommended, config, run = name, best_config, best_run
+    write_config(spec.run.search_dir / "best.yaml", config)
+    tracking = spec.config.tracking
+    if tracking.registered_model and tracking.package_model:
+        alias = tracking.alias or spec.config.search.alias
+        register_model(run, tracking.registered_model, alias=alias)
     return Conclusion(
         best=best,
-        best_run=best_run,
-        report=read_report(best_run.evaluation_path),
+        recommended=recommended,
+        run=run,
+        report=read_report(run.evaluation_path),
         comparison=comparison,
+        metric=spec.objectives[0],
     )
 
 
@@ -109,29 +132,25 @@ def log_conclusion(
     lines = [
         spec.config.description,
         f"Search with {num_trials} trials; best: trial {best.number}, {value}.",
-        conclusion.verdict,
+        conclusion.decision,
     ]
     tags = {
         "best_trial": best.number,
         "best_run_id": trial_run_id(spec, best),
+        "recommended": conclusion.recommended,
         "mlflow.note.content": "\n\n".join(line.strip() for line in lines if line.strip()),
         **{f"best.{name}": value for name, value in best.user_attrs["overrides"].items()},
     }
     run_log.log_tags(tags)
 
 
-def register_model(run: RunDirectory, config: ExperimentConfig) -> None:
-    """Register the model of a finished run with the model name and the alias in `config`."""
-    wanted, found = config.tracking, load_run_config(run.config_path).tracking
-    if not wanted.package_model or wanted == found:
-        return
+def register_model(run: RunDirectory, name: str, *, alias: str) -> None:
+    """Register the model of a finished run as the newest version of the model `name`.
+
+    A version that already exists is not registered again, but gets the alias again.
+    """
     with run.locked():
-        forget_files(run, run.config_path)
-        write_config(run.config_path, config)
-        record_files(run, run.config_path)
-        RunLog(run.run_log_path).log_model(
-            registered_model=wanted.registered_model, alias=wanted.alias
-        )
+        RunLog(run.run_log_path).log_model(registered_model=name, alias=alias)
         deliver_rest(run)
 
 
@@ -174,9 +193,8 @@ class _Refitter:
     ) -> RunDirectory:
         # A later call with other settings must not reuse the run, so the name contains a hash.
         run = RunDirectory(self.spec.run.refits_dir / f"{name}-{config_hash(config)[:8]}")
-        if read_last_status(run) == "FINISHED":
-            register_model(run, config)
-        else:
+        config = dataclasses.replace(config, tracking=config.tracking.unregistered())
+        if read_last_status(run) != "FINISHED":
             features = select_used_streams(self.features, config)
             run_name = f"{_DEFAULT if name.startswith(_DEFAULT) else 'best'} refit"
             train_nested(
@@ -194,16 +212,10 @@ def _update_report(run: RunDirectory) -> None:
     """If the report is older than the evaluation, draw the figures and write the report again."""
     evaluated = run.predictions_path(_TEST).stat().st_mtime
     if run.report_path.exists() and run.report_path.stat().st_mtime <= evaluated:
-        visualize_run(run)
+        visualize_run(run, split=_TEST)
         with run.locked():
             RunLog(run.run_log_path).log_artifacts([*FIGURE_FOLDERS, run.report_path.name])
             deliver_rest(run)
-
-
-def _registered(spec: StudySpec, config: ExperimentConfig) -> ExperimentConfig:
-    name, alias = config.tracking.registered_model or config.name, spec.config.search.alias
-    tracking = dataclasses.replace(config.tracking, registered_model=name, alias=alias)
-    return dataclasses.replace(config, tracking=tracking)
 
 
 def _default_epochs(spec: StudySpec, trials: list[FrozenTrial]) -> list[int] | None:

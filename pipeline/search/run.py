@@ -16,9 +16,9 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.config.checks import check_registered_model
 from pipeline.config.loading import write_config
 from pipeline.config.schema import ExperimentConfig
+from pipeline.core.cores import num_usable_cores
 from pipeline.core.errors import RunError, SearchError
 from pipeline.core.run_directory import RUNS_DIR, RunDirectory
 from pipeline.core.run_log import RunLog
@@ -114,7 +114,7 @@ class SearchOutcome:
 
 
 def run_search(config: ExperimentConfig, space_path: Path, options: SearchOptions) -> SearchOutcome:
-    """Start or continue a search, then train and evaluate a model with the best configuration.
+    """Start or continue a search, then recommend the best or the default configuration.
 
     The space file lists the settings of `config` that the trials vary. The main process uses the
     run directory in which the study was created. Processes with other run directories are helper
@@ -152,7 +152,8 @@ def run_search(config: ExperimentConfig, space_path: Path, options: SearchOption
             "password, and give the new password in the environment variable PGPASSWORD."
         )
     _check_run_directory(spec.run)
-    _check_tracking(config)
+    if config.tracking.enabled:
+        check_store(config.tracking.experiment)
     study = open_study(spec, features_hash=features.digest)
     spec.run.path.mkdir(parents=True, exist_ok=True)
     _check_not_running(spec.run)
@@ -165,7 +166,7 @@ def run_search(config: ExperimentConfig, space_path: Path, options: SearchOption
 def _run_as_main_process(
     spec: StudySpec, study: optuna.Study, options: SearchOptions, features: FeatureSet, split: Split
 ) -> SearchOutcome:
-    """Run trials, then train and evaluate a model with the best configuration."""
+    """Run trials, then compare the best with the default configuration, and recommend one."""
     run = spec.run
     is_new = not run.run_log_path.exists()
     name = f"search {spec.study_name}"
@@ -289,8 +290,7 @@ def _run_trials(
 
 
 def _pool(spec: StudySpec, options: SearchOptions) -> WorkerPool:
-    has_affinity = hasattr(os, "sched_getaffinity")
-    num_cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    num_cores = num_usable_cores()
     num_workers = options.num_workers or min(num_cores, _MAX_WORKERS)
     num_threads = max(1, num_cores // num_workers)
     # Ray workers inherit no environment variables, so the variables are passed as an argument.
@@ -310,16 +310,6 @@ def _with_test_subset(config: ExperimentConfig, features: FeatureSet) -> Experim
         return config
     data = dataclasses.replace(config.data, test_fraction=config.search.test_fraction)
     return dataclasses.replace(config, data=data)
-
-
-def _check_tracking(config: ExperimentConfig) -> None:
-    """Check the MLflow experiment and the model name before the first trial."""
-    tracking = config.tracking
-    if not tracking.enabled:
-        return
-    check_store(tracking.experiment)
-    if tracking.package_model and not tracking.registered_model:
-        check_registered_model("name", config.name)  # default name of the registered model
 
 
 def _check_not_running(run: RunDirectory) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
@@ -11,9 +12,13 @@ from mlflow.entities import RunStatus
 from pipeline.core.errors import RunError, first_line
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import DATASET, METRICS, Event
+from pipeline.core.urls import hide_passwords
 from pipeline.tracking import mlflow_entities
 from pipeline.tracking.run_link import read_link
 from pipeline.tracking.store import STORE_ERRORS, configure_mlflow, open_store, tracking_uri
+
+_NOT_TRAINING = ("study", "summary")
+"""Values of the tag `kind` of runs that are not training runs."""
 
 
 def experiment_of_run(run_id: str) -> str | None:
@@ -44,6 +49,66 @@ def local_run_directory(run_id: str) -> Path | None:
     is_here = "run_dir" in tags and run.path.is_dir()
     link = read_link(run.tracking_path) if is_here else None
     return run.path if link is not None and link.run_id == run_id else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundRun:
+    """Training run in an MLflow experiment."""
+
+    run_id: str
+    run_dir: str
+    """Run directory on the machine of the training; "" if it is unknown."""
+
+
+def find_runs(experiment: str, filter_string: str = "") -> list[FoundRun]:
+    """Return the finished training runs of an MLflow experiment, from first to last.
+
+    Nested runs (folds, trials), searches and summaries are left out. `filter_string` is a filter
+    in the syntax of MLflow, e.g. "params.`config.seed` != '0'".
+
+    Raises:
+        RunError: If MLflow is not reachable, the filter is invalid, or no run is found.
+    """
+    configure_mlflow()
+    place = f"experiment {experiment!r}"
+    try:
+        client = open_store(tracking_uri())
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            raise RunError(
+                f"{place}: does not exist in {hide_passwords(tracking_uri())}. Check the name, and "
+                "the address of the store in MLFLOW_TRACKING_URI."
+            )
+        runs, token = [], None
+        while token != "":
+            page = client.search_runs(
+                [found.experiment_id],
+                filter_string,
+                order_by=["attributes.start_time ASC"],
+                page_token=token,
+            )
+            runs += page
+            token = page.token or ""
+    except STORE_ERRORS as error:
+        raise RunError(
+            f"{place}: the runs cannot be read ({first_line(error)}). Check --filter, and the "
+            "address of the store in MLFLOW_TRACKING_URI."
+        ) from error
+    chosen = [
+        FoundRun(run_id=run.info.run_id, run_dir=run.data.tags.get("run_dir", ""))
+        for run in runs
+        if run.info.status == RunStatus.to_string(RunStatus.FINISHED)
+        and "mlflow.parentRunId" not in run.data.tags
+        and run.data.tags.get("kind", "") not in _NOT_TRAINING
+    ]
+    if not chosen:
+        condition = f" that match {filter_string!r}" if filter_string else ""
+        raise RunError(
+            f"{place}: must have finished training runs{condition}, but has only {len(runs)} other "
+            "runs. Nested runs, searches and summaries do not count. Change --filter, or give the "
+            "runs with --run_dir."
+        )
+    return chosen
 
 
 def download_run(run_id: str, output_dir: Path) -> Path:

@@ -99,8 +99,12 @@ def test_the_reason_for_a_failed_check_fits_the_width(show, width):
 
 
 @pytest.mark.parametrize(
-    ("run_a", "run_b", "name"),
-    [("runs/one", "runs/other", "one-other"), ("x/run", "y/run", "x-run-y-run")],
+    ("runs", "name"),
+    [
+        (["runs/one", "runs/other"], "one-other"),
+        (["x/run", "y/run"], "x-run-y-run"),
+        (["runs/one", "runs/two", "runs/three"], "one-and-2-others"),
+    ],
 )
-def test_each_comparison_has_its_own_folder(run_a, run_b, name):
-    assert folder_name(Path(run_a), Path(run_b)) == name
+def test_each_comparison_has_its_own_folder(runs, name):
+    assert folder_name([Path(run) for run in runs]) == name

@@ -12,9 +12,10 @@ import sys
 import pytest
 import yaml
 
+import pipeline
 from pipeline import cli
 from pipeline.cli import COMMANDS, build_parser, parse
-from pipeline.commands.arguments import annotation_paths, named_values
+from pipeline.commands.arguments import annotation_paths, named_values, run_paths
 
 DEFAULTS = {
     ("evaluate", "split"),
@@ -28,6 +29,7 @@ DEFAULTS = {
     ("prepare", "missing_streams"),
     ("prepare", "resample"),
     ("search", "engine"),
+    ("summarize", "split"),
     ("visualize", "all"),
     ("visualize", "format"),
     ("visualize", "split"),
@@ -178,6 +180,26 @@ def test_annotations_are_separated_by_commas_or_spaces_or_repeated(tmp_path):
 @pytest.mark.parametrize(
     "argv",
     [
+        ["--run_dir", "a", "b", "c"],
+        ["--run_dir", "a b c"],
+        ["--run_dir", "a,b, c"],
+        ["--run_dir", "a", "--run_dir", "b c", ""],
+    ],
+)
+def test_run_directories_are_separated_by_spaces_or_commas_or_repeated(argv):
+    paths = run_paths(parse(["compare", *argv]).run_dir)
+    assert list(map(str, paths)) == ["a", "b", "c"]
+
+
+def test_an_existing_run_directory_may_have_spaces_in_its_name(tmp_path):
+    run = tmp_path / "my run, 2026"
+    run.mkdir()
+    assert run_paths(parse(["compare", "--run_dir", str(run), "b"]).run_dir)[0] == run
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
         ["--stream", "static=a;x", "dynamic=b"],
         ["--stream", "static=a;x", "--stream", "dynamic=b"],
         ["--stream", "static=a;x;dynamic=b"],
@@ -199,14 +221,11 @@ def test_the_help_has_one_line_per_command_and_works_without_docstrings(reposito
         assert f"{name} {(module.__doc__ or '').splitlines()[0]}" in shown
 
 
-def test_the_version_is_that_of_the_project(repository, capsys):
-    import tomllib
-
-    settings = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
+def test_the_version_is_that_of_the_package(capsys):
     with pytest.raises(SystemExit) as ended:
         parse(["--version"])
     assert ended.value.code == 0
-    assert capsys.readouterr().out == f"ocean-pipeline {settings['project']['version']}\n"
+    assert capsys.readouterr().out == f"ocean-pipeline {pipeline.__version__}\n"
 
 
 def test_the_installed_script_is_the_command_line(repository):

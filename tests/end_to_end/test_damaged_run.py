@@ -102,7 +102,7 @@ def run_command(runs, where, command):
     shutil.rmtree(where / "out", ignore_errors=True)
     options = {
         "compare": (
-            *("--run_a", "finished", "--run_b", runs.directory / "other"),
+            *("--run_dir", "finished", runs.directory / "other"),
             *("--output", "out/comparison.json", "--figures_dir", "out"),
         ),
         "predict": (

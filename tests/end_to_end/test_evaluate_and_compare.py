@@ -118,8 +118,9 @@ def make_twin(first, tmp_path):
 def compare(run_here, first, workspace):
     """Return a function that compares `first` with another run."""
 
-    def run(other, *options):
-        return run_here("compare", "--run_a", first, "--run_b", other, *options, cwd=workspace)
+    def run(*others, **options):
+        given = [part for name, value in options.items() for part in (f"--{name}", value)]
+        return run_here("compare", "--run_dir", first, *others, *given, cwd=workspace)
 
     return run
 
@@ -130,9 +131,11 @@ def test_a_perfect_run_is_better(compare, make_twin, tmp_path):
 
     perfect = make_twin("perfect", with_true_scores)
     output = tmp_path / "difference.json"
-    result = compare(perfect, "--output", output)
+    result = compare(perfect, output=output)
     assert result.status == 0, result.err
-    assert "perfect is better than first in" in result.out
+    assert "A: first\nB: perfect\n" in result.out
+    verdict = result.out.splitlines()[-1]
+    assert verdict.startswith("B is better than A in accuracy, mae")
     difference = json.loads(output.read_text())
     assert difference["names"] == ["first", "perfect"]
     assert difference["num_clips"] == 48
@@ -140,7 +143,26 @@ def test_a_perfect_run_is_better(compare, make_twin, tmp_path):
 
 
 def test_an_equal_run_is_not_better(compare, make_twin):
-    assert "No difference between first and twin is shown" in compare(make_twin("twin")).out
+    assert "No difference between A and B is shown" in compare(make_twin("twin")).out
+
+
+def test_several_runs_are_compared_with_the_first(compare, make_twin, tmp_path):
+    def with_true_scores(table):
+        return table.assign(**{trait: table[f"true_{trait}"] for trait in TRAITS})
+
+    runs = (make_twin("twin"), make_twin("perfect", with_true_scores))
+    options = {"output": tmp_path / "differences.json", "figures_dir": tmp_path / "out"}
+    result = compare(*runs, **options)
+    assert result.status == 0, result.err
+    assert "A: first\nB: twin\nC: perfect\n" in result.out
+    assert "97.5 % intervals" in result.out
+    assert result.out.count("C minus A") == 6
+    assert "No difference between A and B is shown" in result.out
+    assert "C is better than A in" in result.out
+    pairs = json.loads(options["output"].read_text())["comparisons"]
+    assert [pair["names"] for pair in pairs] == [["first", "twin"], ["first", "perfect"]]
+    (figure,) = (tmp_path / "out").rglob("*.png")
+    assert figure.name == "differences_from_first.png"
 
 
 def test_a_figure_that_needs_a_damaged_log_is_reported(compare, make_twin, workspace):
@@ -153,13 +175,28 @@ def test_a_figure_that_needs_a_damaged_log_is_reported(compare, make_twin, works
     assert (workspace / "results" / "first-damaged" / "comparison" / "trait_scores.png").exists()
 
 
+def test_runs_are_summarized_in_a_table_for_a_paper(run_here, first, make_twin, workspace):
+    def with_error(table):
+        return table.assign(**{trait: table[trait] + 0.01 for trait in TRAITS})
+
+    runs = f"{first},{make_twin('second', with_error)}"
+    result = run_here("summarize", "--run_dir", runs, "--output_dir", "summary", cwd=workspace)
+    assert (result.status, result.err) == (0, "")
+    assert "2 runs (seed 0) on 48 validation clips of 8 groups" in result.out
+    assert "best epochs were chosen on these validation clips" in result.out
+    table = pd.read_csv(workspace / "summary" / "summary.csv").set_index(["metric", "trait"])
+    shown = f"MAE {table.loc['mae', 'mean']['mean']:.4f} ± "
+    assert shown in result.out.splitlines()[-3]
+    assert (workspace / "summary" / "mlflow.json").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "must contain the same clips"),
-        (("--split", "test"), "python -m pipeline evaluate --run_dir"),
+        ({}, "must contain the same clips"),
+        ({"split": "test"}, "python -m pipeline evaluate --run_dir"),
     ],
 )
 def test_different_or_missing_predictions_are_an_error(compare, make_twin, options, message):
     other = make_twin("other", lambda table: table.assign(clip_id=table["clip_id"] + "x"))
-    assert message in compare(other, *options).error_line()
+    assert message in compare(other, **options).error_line()

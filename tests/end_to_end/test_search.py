@@ -34,6 +34,7 @@ description: a search that is killed
 model: {fusion: concat, fusion_dim: 16, num_heads: 2}
 training: {num_epochs: 3, batch_size: 8, steps_per_execution: 1}
 evaluation: {num_resamples: 100, figures: false}
+tracking: {registered_model: ocean}
 search: {heartbeat_seconds: 1, pruner: none, num_startup_trials: 2}
 """
 TIMEOUT_SECONDS = 240
@@ -203,15 +204,24 @@ def test_mlflow_has_a_finished_nested_run_per_trial(search):
         assert min(point.value for point in values) == pytest.approx(trial["values"][0])
 
 
-def test_the_best_configuration_is_written_and_its_model_registered(search):
-    study = search.study()
-    (best,) = [t for t in study["trials"] if t["number"] == study["best"]["number"]]
+def test_the_recommended_configuration_is_written_and_its_model_registered(search):
+    (parent,) = search.runs("study")
+    recommended = parent.data.tags["recommended"]
+    trials = {f"trial-{each['number']:04d}": each for each in search.study()["trials"]}
+    default = {"model.fusion_dim": 16, "model.num_heads": 2}
+    expected = trials[recommended]["overrides"] if recommended in trials else default
     config = load_config(search.run_dir / "search" / "best.yaml")
-    assert config.model.fusion_dim == best["overrides"]["model.fusion_dim"]
-    assert config.model.num_heads == best["overrides"]["model.num_heads"]
-    version = search.client.get_model_version_by_alias("search", "best")
-    (refit,) = [run for run in search.runs("refit") if run.data.tags["role"] != "default"]
+    assert config.model.fusion_dim == expected["model.fusion_dim"]
+    assert config.model.num_heads == expected["model.num_heads"]
+    version = search.client.get_model_version_by_alias("ocean", "best")
+    (refit,) = [
+        run for run in search.runs("refit") if run.data.tags["role"].startswith(recommended)
+    ]
     assert version.run_id == refit.info.run_id
+    (decision,) = [
+        line for line in search.outputs[-1].splitlines() if line.startswith(("KEEP", "USE"))
+    ]
+    assert decision in parent.data.tags["mlflow.note.content"]
 
 
 def test_the_best_model_is_evaluated_on_clips_that_no_trial_used(search):
@@ -219,7 +229,7 @@ def test_the_best_model_is_evaluated_on_clips_that_no_trial_used(search):
     for path in search.run_dir.glob("trials/*/split.csv"):
         lines = path.read_text().splitlines()[1:]
         seen |= {line.split(",")[0] for line in lines if not line.endswith(",test")}
-    refit = next(search.run_dir.glob("refits/trial-*/predictions/test.csv"))
+    refit = next(search.run_dir.glob("refits/*/predictions/test.csv"))
     evaluated = {line.split(",")[0] for line in refit.read_text().splitlines()[1:]}
     assert evaluated
     assert not evaluated & seen

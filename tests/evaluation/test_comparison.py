@@ -36,6 +36,8 @@ def comparison_with(**means):
     no_difference = Interval(0.0, -1.0, 1.0)
     return Comparison(
         names=NAMES,
+        labels=NAMES,
+        split="test",
         num_clips=60,
         num_groups=2,
         metrics={},
@@ -54,6 +56,16 @@ def test_the_better_model_is_named_in_every_metric():
     )
     backward = compare_predictions(predictions(0.5), predictions(1.0), names=("good", "bad"))
     assert (forward.verdicts, forward.overall) == (backward.verdicts, backward.overall)
+
+
+def test_verdicts_use_the_labels_of_the_models():
+    result = compare_predictions(
+        predictions(1.0), predictions(0.5), names=("runs/a-long-name", "x"), labels=("A", "B")
+    )
+    assert result.verdicts["mae"].startswith("B is better than A in mae by ")
+    assert result.overall.startswith("B is better than A in")
+    assert result.winner("mae") == "B"
+    assert set(result.metrics) == {"runs/a-long-name", "x"}
 
 
 def test_rows_are_joined_by_clip_id():
@@ -109,11 +121,11 @@ def test_a_single_group_shows_no_difference():
         ({}, "No difference between first and second is shown"),
         (
             {"mae": Interval(-2.0, -3.0, -1.0), "pcc": Interval(2.0, 1.0, 3.0)},
-            "second is better than first in mae, pcc on 60 clips from 2 groups; no difference",
+            "second is better than first in mae, pcc on 60 test clips of 2 groups; no difference",
         ),
         (
             {"mae": Interval(2.0, 1.0, 3.0), "pcc": Interval(2.0, 1.0, 3.0)},
-            "The metrics disagree on 60 clips from 2 groups: first is better in mae; second",
+            "The metrics disagree on 60 test clips of 2 groups: first is better in mae; second",
         ),
     ],
 )

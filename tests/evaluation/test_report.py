@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import PipelineError, RunError
+from pipeline.core.seeds import generator
 from pipeline.core.traits import FIRST_IMPRESSIONS, TRAITS, TraitLabel
+from pipeline.evaluation.intervals import bootstrap
 from pipeline.evaluation.intervals.bootstrap import cluster_bootstrap, paired_differences
 from pipeline.evaluation.intervals.conformal import calibrate, measure_coverage
 from pipeline.evaluation.report import build_report
@@ -76,6 +78,19 @@ def test_model_and_baselines_are_scored_on_the_same_resamples():
     assert (report.num_clips, report.num_groups) == (12, 6)
     report = report_of(predictions, without_stream={"static": constant})
     assert report.without_stream == {"static": difference}
+
+
+def test_the_scores_of_each_model_are_resampled_once(monkeypatch):
+    streams = []
+
+    def count_stream(seed, stream):
+        streams.append(stream)
+        return generator(seed, stream)
+
+    monkeypatch.setattr(bootstrap, "generator", count_stream)
+    constant = {"static": np.full((12, 5), 0.5)}
+    report_of(some_predictions(), without_stream=constant, traits=likert(*[(1.0, 7.0)] * 5))
+    assert streams == ["bootstrap"] * 3  # the model, one baseline, and the model without a stream
 
 
 def test_every_subgroup_is_scored_on_its_own_clips():

@@ -5,7 +5,12 @@ import pytest
 
 from pipeline.core.traits import TRAITS
 from pipeline.figures.base.style import SCREEN
-from pipeline.figures.gallery import attention_figures, comparison_figures, training_figures
+from pipeline.figures.gallery import (
+    attention_figures,
+    comparison_figures,
+    several_run_figures,
+    training_figures,
+)
 from pipeline.records.attention import AttentionMeasurements, DeletionCurves, step_kind
 from pipeline.records.evaluation import EvaluationReport
 from pipeline.records.metrics_history import LearningRateLogs, MetricsHistory
@@ -99,7 +104,8 @@ def make_comparison(**intervals):
         value, low, high = intervals.get(metric, (0.0, -0.01, 0.01))
         row = {"value": value, "low": low, "high": high}
         differences[metric] = dict.fromkeys(("mean", *TRAITS), row)
-    content = {"names": ["first", "second"], "num_clips": 1200, "num_groups": 200}
+    content = {"names": ["first", "second"], "labels": ["A", "B"], "split": "test"}
+    content |= {"num_clips": 1200, "num_groups": 200}
     return content | {"confidence": 0.95, "differences": differences}
 
 
@@ -182,6 +188,11 @@ def inputs(history, time_logs, lr_logs, attention):
         "attention": attention,
         "attention_history": [{"epoch": epoch, "entropy": entropy} for epoch in (1, 2)],
         "comparison": make_comparison(),
+        "comparisons": [
+            make_comparison(),
+            make_comparison(r2=(0.02, 0.01, 0.03))
+            | {"labels": ["A", "C"], "names": ["first", "x"]},
+        ],
         "history_a": history,
         "history_b": history,
         "evaluation_a": make_evaluation(0.4),
@@ -192,7 +203,7 @@ def inputs(history, time_logs, lr_logs, attention):
 @pytest.fixture(scope="session")
 def specs():
     """Every figure by name."""
-    return training_figures() | attention_figures() | comparison_figures()
+    return training_figures() | attention_figures() | comparison_figures() | several_run_figures()
 
 
 @pytest.fixture

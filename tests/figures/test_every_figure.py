@@ -29,7 +29,7 @@ FOLDERS = {
         "multi_head_attention_sample_1 multi_head_attention_sample_2 multi_head_attention_sample_3 "
         "attention_comparison attention_entropy head_agreement"
     ),
-    "comparison": "metric_differences trait_scores loss_curves",
+    "comparison": "metric_differences trait_scores loss_curves differences_from_first",
 }
 """Folder in the run directory -> figure names. Other tools read these files."""
 

@@ -40,6 +40,21 @@ def propose(space, seed=0):
 
 
 @pytest.mark.parametrize(
+    ("low", "high", "step", "typed"),
+    [
+        (0.0, 0.6, 0.1, {0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6}),
+        (0.15, 0.35, 0.1, {0.15, 0.25, 0.35}),
+        (1.0, 7.0, 3.0, {1.0, 4.0, 7.0}),
+        (0.0, 3e-05, 1e-05, {0.0, 1e-05, 2e-05, 3e-05}),
+    ],
+)
+def test_values_on_steps_are_exactly_the_values_that_a_user_would_type(low, high, step, typed):
+    parameter = Parameter(name="x", kind="float", low=low, high=high, step=step)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    assert {parameter.suggest(study.ask()) for _ in range(100)} == typed
+
+
+@pytest.mark.parametrize(
     ("parameter", "value", "expected"),
     [
         (STEPPED, 0.3, True),

@@ -2,7 +2,13 @@ import mlflow
 import pytest
 
 from pipeline.core.errors import RunError
-from pipeline.tracking.existing_runs import download_model, download_run, end_run, experiment_of_run
+from pipeline.tracking.existing_runs import (
+    download_model,
+    download_run,
+    end_run,
+    experiment_of_run,
+    find_runs,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +46,50 @@ def test_the_artifacts_of_a_run_are_downloaded(client, run_id, tmp_path):
     assert (directory / "config.yaml").read_text() == "seed: 0\n"
     with pytest.raises(RunError, match="0000: the artifacts of this run cannot be downloaded"):
         download_run("0" * 32, tmp_path)
+
+
+@pytest.fixture
+def experiment(client):
+    """An experiment with two training runs and runs of other kinds; returns name -> run id."""
+    experiment_id = client.create_experiment("ocean")
+    kinds = {
+        "second": {"start_time": 2, "tags": {"run_dir": "runs/second"}},
+        "first": {"start_time": 1},
+        "fold": {"tags": {"mlflow.parentRunId": "1" * 32}},
+        "search": {"tags": {"kind": "study"}},
+        "summary": {"tags": {"kind": "summary"}},
+        "failed": {},
+    }
+    ids = {}
+    for name, options in kinds.items():
+        ids[name] = client.create_run(experiment_id, run_name=name, **options).info.run_id
+        client.set_terminated(ids[name], "FAILED" if name == "failed" else "FINISHED")
+    return ids
+
+
+def test_finished_training_runs_of_an_experiment_are_found_from_first_to_last(experiment):
+    found = find_runs("ocean")
+    assert [run.run_id for run in found] == [experiment["first"], experiment["second"]]
+    assert [run.run_dir for run in found] == ["", "runs/second"]
+    (only,) = find_runs("ocean", "attributes.run_name = 'first'")
+    assert only.run_id == experiment["first"]
+
+
+@pytest.mark.parametrize(
+    ("name", "filter_string", "message"),
+    [
+        ("oceans", "", "experiment 'oceans': does not exist in sqlite"),
+        ("ocean", "params.x='", "the runs cannot be read .*Check --filter"),
+        (
+            "ocean",
+            "params.x = 'y'",
+            "must have finished training runs that match \"params.x = 'y'\"",
+        ),
+    ],
+)
+def test_runs_that_cannot_be_found_are_an_error(experiment, name, filter_string, message):
+    with pytest.raises(RunError, match=message):
+        find_runs(name, filter_string)
 
 
 @pytest.mark.parametrize("uri", ["models:/nobody/1", "runs:/0123/model", "no_such_directory"])

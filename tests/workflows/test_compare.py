@@ -7,7 +7,7 @@ from pipeline.config.loading import write_config
 from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
 from pipeline.records.predictions import Predictions, write_predictions
-from pipeline.workflows.compare import compare_runs, draw_comparison
+from pipeline.workflows.compare import compare_runs, compare_with_first, draw_comparison
 
 
 @pytest.fixture
@@ -34,6 +34,7 @@ def make_run(tmp_path, make_config):
 def test_runs_have_the_names_of_their_directories(make_run, monkeypatch):
     one, two = make_run("one", 0.1), make_run("two", 0.05)
     comparison = compare_runs(one, two, split="validation")
+    assert comparison.labels == ("A", "B")
     assert comparison.names == ("one", "two")
     assert comparison.differences["mae"]["mean"].value == pytest.approx(-0.05)
     monkeypatch.chdir(one)
@@ -57,5 +58,23 @@ def test_the_compared_split_is_drawn_and_not_the_last_evaluation(make_run, tmp_p
 
 def test_a_run_is_not_compared_with_itself(make_run):
     run = make_run("one", 0.1)
-    with pytest.raises(RunError, match="both arguments are this run"):
+    with pytest.raises(RunError, match="one: this run is given twice"):
         compare_runs(run, run, split="validation")
+
+
+def test_intervals_of_several_comparisons_are_wider(make_run):
+    numbers = np.random.default_rng(1)
+    runs = [make_run(name, numbers.normal(0, 0.1, (20, 5))) for name in ("one", "two", "three")]
+    alone = compare_runs(runs[0], runs[1], split="validation")
+    first, second = compare_with_first(runs, split="validation")
+    assert (first.labels, second.labels) == (("A", "B"), ("A", "C"))
+    assert (first.names, second.names) == (("one", "two"), ("one", "three"))
+    assert first.confidence == pytest.approx(0.975)
+    assert first.differences["mae"]["mean"].value == alone.differences["mae"]["mean"].value
+    assert first.differences["mae"]["mean"].low < alone.differences["mae"]["mean"].low
+    assert first.differences["mae"]["mean"].high > alone.differences["mae"]["mean"].high
+
+
+def test_more_runs_than_letters_are_an_error(tmp_path):
+    with pytest.raises(RunError, match="27 runs are given, but at most 26"):
+        compare_with_first([tmp_path] * 27, split="validation")

@@ -19,6 +19,7 @@ import rich.progress
 from numpy.typing import NDArray
 
 from pipeline.core.arrays import BoolArray, FloatArray
+from pipeline.core.cores import num_usable_cores
 from pipeline.core.errors import FeatureSetError
 from pipeline.core.files import disk_errors_named
 from pipeline.core.identifiers import normalize_identifier
@@ -378,8 +379,7 @@ def _in_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) ->
 
     Most of the time is spent in pyarrow and NumPy, which release the global interpreter lock.
     """
-    has_affinity = hasattr(os, "sched_getaffinity")
-    num_cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    num_cores = num_usable_cores()
     started: deque[Future[_Result]] = deque()
     with ThreadPoolExecutor(num_cores) as pool:
         try:

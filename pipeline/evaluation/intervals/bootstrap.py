@@ -15,15 +15,15 @@ Reference: Davison & Hinkley, 1997, Bootstrap Methods and their Application
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from pipeline.core.arrays import FloatArray
+from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.seeds import generator
 from pipeline.metrics.regression import (
     METRICS,
-    exact_metrics,
     metrics_from_moments,
     name_traits,
     row_moments,
@@ -63,11 +63,14 @@ def cluster_bootstrap(
     Raises:
         ValueError: If the shapes differ, there are no clips, or an option is out of range.
     """
-    bootstrap = _Bootstrap(groups, trait_names, num_resamples, confidence, seed)
-    return bootstrap.intervals(
-        trait_metrics(y_true, y_pred, trait_names=trait_names),
-        bootstrap.resample(row_moments(y_true, y_pred)),
+    bootstrap = GroupBootstrap(
+        groups,
+        trait_names=trait_names,
+        num_resamples=num_resamples,
+        confidence=confidence,
+        seed=seed,
     )
+    return bootstrap.intervals(bootstrap.score(y_true, y_pred))
 
 
 def paired_differences(
@@ -87,53 +90,15 @@ def paired_differences(
     models cancels. An interval derived from the separate intervals of the models would usually
     be wider. Other arguments and errors are those of `cluster_bootstrap`.
     """
-    bootstrap = _Bootstrap(groups, trait_names, num_resamples, confidence, seed)
-    values_a = trait_metrics(y_true, y_pred_a, trait_names=trait_names)
-    values_b = trait_metrics(y_true, y_pred_b, trait_names=trait_names)
-    resampled_a = bootstrap.resample(row_moments(y_true, y_pred_a))
-    resampled_b = bootstrap.resample(row_moments(y_true, y_pred_b))
-    differences = {
-        metric: {name: values_b[metric][name] - value for name, value in by_trait.items()}
-        for metric, by_trait in values_a.items()
-    }
-    return bootstrap.intervals(
-        differences, {metric: resampled_b[metric] - resampled_a[metric] for metric in METRICS}
+    bootstrap = GroupBootstrap(
+        groups,
+        trait_names=trait_names,
+        num_resamples=num_resamples,
+        confidence=confidence,
+        seed=seed,
     )
-
-
-def errors_in_units(
-    y_true: FloatArray,
-    y_pred: FloatArray,
-    groups: Names,
-    widths: FloatArray,
-    *,
-    trait_names: Sequence[str],
-    num_resamples: int,
-    seed: int,
-) -> dict[str, dict[str, Interval]]:
-    """Compute MAE and RMSE in other units than scores, with their intervals.
-
-    `widths` (K,) contains the length of the score range of each trait in these units. The value of
-    "mean" is the mean of the errors of the traits. It is left out if the widths differ, because
-    the traits then have different units. Other arguments and errors are those of
-    `cluster_bootstrap`.
-
-    Returns:
-        `mae` or `rmse` -> trait name or "mean" -> error.
-    """
-    bootstrap = _Bootstrap(groups, trait_names, num_resamples, CONFIDENCE, seed)
-    exact = exact_metrics(y_true, y_pred)
-    resampled = bootstrap.resample(row_moments(y_true, y_pred))
-    errors = {}
-    for name, metric, scaled in (("mae", "mae", np.asarray), ("rmse", "mse", np.sqrt)):
-        rows = scaled(resampled[metric][:, :-1]) * widths
-        errors[name] = bootstrap.with_ends(
-            name_traits(scaled(exact[metric]) * widths, trait_names),
-            np.column_stack([rows, rows.mean(axis=1)]),
-        )
-        if len(set(widths.tolist())) > 1:
-            del errors[name]["mean"]
-    return errors
+    a, b = (bootstrap.score(y_true, y_pred) for y_pred in (y_pred_a, y_pred_b))
+    return bootstrap.intervals(difference(a, b))
 
 
 def group_means(
@@ -152,22 +117,50 @@ def group_means(
     Returns:
         Trait name or "mean" -> mean over groups.
     """
-    bootstrap = _Bootstrap(groups, trait_names, num_resamples, CONFIDENCE, seed)
+    bootstrap = GroupBootstrap(
+        groups, trait_names=trait_names, num_resamples=num_resamples, seed=seed
+    )
     table = bootstrap.sums(values) / bootstrap.group_sizes[:, None]
     table = np.column_stack([table, table.mean(axis=1)])
     means = dict(zip((*trait_names, "mean"), table.mean(axis=0).tolist(), strict=True))
     return bootstrap.with_ends(means, bootstrap.resampled_sums(table) / len(table))
 
 
-class _Bootstrap:
-    """Resamples of groups. Equal groups and equal seeds give equal resamples."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ResampledScores:
+    """Metrics of a model, or a difference or mean of metrics, on all clips and on resamples."""
+
+    values: Mapping[str, Mapping[str, float]]
+    """Metric -> trait name or "mean" -> value on all clips."""
+    resampled: Mapping[str, FloatArray]
+    """Metric -> values on the resamples, shape (B, K + 1). The last column is the mean."""
+
+
+def difference(a: ResampledScores, b: ResampledScores) -> ResampledScores:
+    """Return the metrics of B minus the metrics of A on the same resamples."""
+    return ResampledScores(
+        values={
+            metric: {name: b.values[metric][name] - value for name, value in by_trait.items()}
+            for metric, by_trait in a.values.items()
+        },
+        resampled={metric: b.resampled[metric] - a.resampled[metric] for metric in METRICS},
+    )
+
+
+class GroupBootstrap:
+    """Resamples of groups. Equal groups and equal seeds give equal resamples.
+
+    The scores of each model are resampled once. They then give the intervals of this model, and
+    its differences from other models. Arguments and errors are those of `cluster_bootstrap`.
+    """
 
     def __init__(
         self,
         groups: Names,
+        *,
         trait_names: Sequence[str],
         num_resamples: int,
-        confidence: float,
+        confidence: float = CONFIDENCE,
         seed: int,
     ) -> None:
         if num_resamples < 1 or not 0 < confidence < 1:
@@ -179,35 +172,74 @@ class _Bootstrap:
             np.asarray(groups, dtype=np.str_), return_inverse=True, return_counts=True
         )
         self._num_groups = len(self.group_sizes)
-        self._names = (*trait_names, "mean")
+        self._trait_names = tuple(trait_names)
         self._num_resamples = num_resamples
         self._tail = (1 - confidence) / 2
         self._seed = seed
 
-    def resample(self, rows: FloatArray) -> dict[str, FloatArray]:
-        """Compute metric -> values (B, K + 1) from the moments of the clips (N, 7, K)."""
-        resampled = self.resampled_sums(self.sums(rows).reshape(self._num_groups, -1))
-        metrics = metrics_from_moments(resampled.reshape(-1, *rows.shape[1:]))
+    def score(
+        self, y_true: FloatArray, y_pred: FloatArray, rows: IntArray | None = None
+    ) -> ResampledScores:
+        """Compute the metrics of a model on all clips and on the resamples.
+
+        If the model has scores for only some of the clips, `rows` contains their indices. The
+        metrics are NaN on a resample without any of these clips.
+        """
+        moments = row_moments(y_true, y_pred)
+        if rows is not None:
+            all_moments = np.zeros((len(self._codes), *moments.shape[1:]))
+            all_moments[rows] = moments
+            moments = all_moments
+        sums = self.resampled_sums(self.sums(moments).reshape(self._num_groups, -1))
+        metrics = metrics_from_moments(sums.reshape(-1, *moments.shape[1:]))
+        return ResampledScores(
+            values=trait_metrics(y_true, y_pred, trait_names=self._trait_names),
+            resampled={
+                metric: np.column_stack([values, values.mean(axis=1)])
+                for metric, values in metrics.items()
+            },
+        )
+
+    def intervals(self, scores: ResampledScores) -> dict[str, dict[str, Interval]]:
+        """Return every metric with its percentile interval."""
         return {
-            metric: np.column_stack([values, values.mean(axis=1)])
-            for metric, values in metrics.items()
+            metric: self.with_ends(scores.values[metric], scores.resampled[metric])
+            for metric in METRICS
         }
 
-    def intervals(
-        self, values: Mapping[str, Mapping[str, float]], resampled: Mapping[str, FloatArray]
+    def errors_in_units(
+        self, scores: ResampledScores, widths: FloatArray
     ) -> dict[str, dict[str, Interval]]:
-        """Add percentile intervals to the values of every metric."""
-        return {metric: self.with_ends(values[metric], resampled[metric]) for metric in METRICS}
+        """Return MAE and RMSE in other units than scores, with their intervals.
+
+        `widths` (K,) contains the length of the score range of each trait in these units. The
+        value of "mean" is the mean of the errors of the traits. It is left out if the widths
+        differ, because the traits then have different units.
+
+        Returns:
+            `mae` or `rmse` -> trait name or "mean" -> error.
+        """
+        errors = {}
+        for name, metric, scaled in (("mae", "mae", np.asarray), ("rmse", "mse", np.sqrt)):
+            values = np.array([scores.values[metric][trait] for trait in self._trait_names])
+            rows = scaled(scores.resampled[metric][:, :-1]) * widths
+            errors[name] = self.with_ends(
+                name_traits(scaled(values) * widths, self._trait_names),
+                np.column_stack([rows, rows.mean(axis=1)]),
+            )
+            if len(set(widths.tolist())) > 1:
+                del errors[name]["mean"]
+        return errors
 
     def with_ends(self, values: Mapping[str, float], resampled: FloatArray) -> dict[str, Interval]:
         """Add percentile intervals to the values. `resampled` has shape (B, K + 1)."""
         if self._num_groups < 2:
-            ends = np.full((2, len(self._names)), np.nan)
+            ends = np.full((2, resampled.shape[1]), np.nan)
         else:
             ends = np.quantile(resampled, [self._tail, 1 - self._tail], axis=0)
         return {
             name: Interval(values[name], low, high)
-            for name, low, high in zip(self._names, *ends.tolist(), strict=True)
+            for name, low, high in zip((*self._trait_names, "mean"), *ends.tolist(), strict=True)
         }
 
     def sums(self, rows: FloatArray) -> FloatArray:

@@ -4,6 +4,7 @@ import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -75,7 +76,9 @@ class Parameter:
         if self.kind == "int":
             step = int(self.step or 1)
             return trial.suggest_int(self.name, int(low), int(high), step=step, log=self.log)
-        return trial.suggest_float(self.name, low, high, step=self.step, log=self.log)
+        value = trial.suggest_float(self.name, low, high, step=self.step, log=self.log)
+        # Optuna adds steps to `low`, so 0.3 could become 0.30000000000000004.
+        return value if self.step is None else round(value, _num_decimals(low, self.step))
 
     def allows(self, value: Any) -> bool:
         """Return True if the value is a choice or a valid value of the range."""
@@ -271,6 +274,12 @@ def describe_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> li
         elif old[name] != new[name]:
             lines.append(f"{name} was {_listed(old[name])}, now {_listed(new[name])}")
     return lines
+
+
+def _num_decimals(*values: float) -> int:
+    """Return the largest number of decimals of the values as typed, e.g. 2 for 0.25 and 1.0."""
+    exponents = [Decimal(repr(value)).normalize().as_tuple().exponent for value in values]
+    return max(0, *(-exponent for exponent in exponents if isinstance(exponent, int)))
 
 
 def _is_same(first: Any, second: Any) -> bool:

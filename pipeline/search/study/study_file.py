@@ -209,7 +209,8 @@ class StudyRecord:
         best = best_trial(self.study, trials)
         if best is None:
             return f"{text}."
-        return f"{text}; best: trial {best.number} with {self.objectives[0]} {best.values[0]:.5g}."
+        value = f"{self.objectives[0]} {best.values[0]:.5g}"
+        return f"{text}; best on validation clips: trial {best.number} with {value}."
 
 
 def read_study(path: Path) -> StudyRecord:
