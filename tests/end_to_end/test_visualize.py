@@ -83,7 +83,11 @@ def described_clips(run):
         return image.text["Description"]
 
 
-def test_an_evaluation_writes_the_report_again_with_both_splits(run_here, copy, tmp_path):
+def test_an_evaluation_writes_the_report_again_with_both_splits(
+    run_here, copy, tmp_path, monkeypatch
+):
+    # Without this change, the copy would replace the artifacts of the run in MLflow.
+    monkeypatch.setattr("pipeline.workflows.evaluate.deliver_rest", lambda _: None)
     before = json.loads(copy.evaluation_path.read_text())
     evaluated = run_here("evaluate", "--run_dir", copy.path, "--split", "all", cwd=tmp_path)
     assert evaluated.status == 0, evaluated
@@ -93,6 +97,7 @@ def test_an_evaluation_writes_the_report_again_with_both_splits(run_here, copy, 
     assert '<th scope="row">validation clips</th>' in report
     kept = json.loads(copy.earlier_evaluation_path("validation").read_text())
     assert kept == before
+    assert "report.html" in copy.run_log_path.read_text().splitlines()[-1]
 
     assert run_here("visualize", "--run_dir", copy.path, cwd=tmp_path).status == 0
     assert "validation clips" in described_clips(copy)

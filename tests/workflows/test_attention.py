@@ -99,18 +99,18 @@ def test_sequences_are_measured_completely(write_set):
 
 
 def test_the_times_of_the_steps_and_the_split_are_kept(write_set):
-    features = write_set()
-    seconds = np.tile(np.array([0.5, 1.5, 2.5], dtype=np.float32), (features.num_clips, 1))
-    seconds[:, 2] += np.arange(features.num_clips)
-    times = {"dynamic": Stream(name="dynamic", parts=(seconds,))}
-    features = dataclasses.replace(features, seconds=times)
-    found = measure(build_network(), features, split="training")
+    seconds = np.tile(np.array([0.5, 1.5, 2.5, np.nan], dtype=np.float32), (NUM_CLIPS, 1))
+    seconds[:, 2] += np.arange(NUM_CLIPS)
+    mask = np.isfinite(seconds)
+    features = write_set(dynamic_shape=(5,), static_mask=mask, seconds=seconds)
+    network = build_network(static_masked=True, dynamic_steps=None)
+    found = measure(network, features, split="training")
     assert found.split == "training"
-    assert list(found.seconds) == ["dynamic"]
-    rows = [features.clip_ids.tolist().index(clip_id) for clip_id in found.clip_ids]
-    expected = [0.5, 1.5, np.median(seconds[rows, 2])]
-    np.testing.assert_allclose(found.seconds["dynamic"], expected)
-    np.testing.assert_allclose(found.sample_seconds["dynamic"], seconds[rows[:3]])
+    assert list(found.seconds) == ["static"]
+    rows = [IDS.index(clip_id) for clip_id in found.clip_ids]
+    expected = [0.5, 1.5, np.median(seconds[rows, 2]), np.nan]
+    np.testing.assert_allclose(found.seconds["static"], expected)
+    np.testing.assert_allclose(found.sample_seconds["static"], seconds[rows[:3]])
 
 
 def test_large_inputs_are_measured_in_small_batches(write_set, monkeypatch):
