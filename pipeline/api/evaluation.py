@@ -1,8 +1,9 @@
 """Result of an evaluation, as text and as tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from pipeline.api.display import Displayed
@@ -11,8 +12,6 @@ from pipeline.records.evaluation import EvaluationReport, Intervals
 from pipeline.report.headline import HEADLINE_METRICS
 from pipeline.report.headline import headline as report_headline
 from pipeline.report.wording import display_name, with_interval
-
-_INDEX = ("metric", "trait")
 
 
 class EvaluationResult(Displayed):
@@ -66,14 +65,16 @@ class EvaluationResult(Displayed):
         `difference`, `difference_low` and `difference_high`: the metric of the model minus the
         metric of the baseline, with its interval.
         """
-        tables = {}
+        tables = []
         for name, scores in self.report.baselines.items():
             difference = interval_table(self.report.baseline_differences[name])
             difference.columns = ["difference", "difference_low", "difference_high"]
-            tables[name] = interval_table(scores).join(difference)
+            tables.append(interval_table(scores).join(difference))
         if not tables:
             return pd.DataFrame()
-        return pd.concat(tables, names=["baseline", *_INDEX])
+        metrics, traits = tables[0].index.levels
+        index = {"baseline": list(self.report.baselines), "metric": metrics, "trait": traits}
+        return pd.concat(tables, ignore_index=True).set_axis(_product_index(index))
 
     def _title(self) -> str:
         report = self.report
@@ -86,13 +87,22 @@ class EvaluationResult(Displayed):
 
 def interval_table(scores: Intervals) -> pd.DataFrame:
     """Return a table with index (metric, trait) and the columns `value`, `low` and `high`."""
-    rows = {
-        (metric, trait): (score.value, score.low, score.high)
-        for metric, traits in scores.items()
-        for trait, score in traits.items()
-    }
-    index = pd.MultiIndex.from_tuples(rows, names=_INDEX)
-    return pd.DataFrame(list(rows.values()), index=index, columns=["value", "low", "high"])
+    names = list(next(iter(scores.values())))
+    rows = [
+        (score.value, score.low, score.high)
+        for metric in scores
+        for score in (scores[metric][name] for name in names)
+    ]
+    index = _product_index({"metric": list(scores), "trait": names})
+    return pd.DataFrame(rows, index=index, columns=["value", "low", "high"])
+
+
+def _product_index(levels: Mapping[str, Sequence[str]]) -> pd.MultiIndex:
+    """Return the index of all combinations. `unstack` and `sort_index` keep the given order."""
+    codes = np.indices([len(names) for names in levels.values()])
+    return pd.MultiIndex(
+        levels=list(levels.values()), codes=codes.reshape(len(levels), -1), names=list(levels)
+    )
 
 
 def headline_scores(report: EvaluationReport) -> dict[str, str]:

@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.api.evaluation import EvaluationResult
-from pipeline.api.inputs import PathLike, RunLike, data_config, model_source, path_of
+from pipeline.api.inputs import PathLike, RunLike, data_config, model_source, path_of, text_of
 from pipeline.config.schema import DataConfig
 from pipeline.core.errors import ConfigError
 from pipeline.core.tensorflow_import import import_tensorflow_quietly
@@ -98,7 +97,8 @@ def predict(
             `models:/NAME@ALIAS`.
         features_dir: Directory of a feature set.
         arrays: Arrays of a feature set by name: `static` and other streams, shape (N, T, D) or
-            (N, D); optionally `static_mask`, shape (N, T), and so on.
+            (N, D); optionally `static_mask`, shape (N, T), and so on. They must be from the encoder
+            of the training features.
         videos_dir: Directory of videos. The features are extracted as for the training.
         face_dir: Directory with one folder of face images per clip, together with `flow_dir`.
         flow_dir: Directory with one folder of flow fields per clip.
@@ -127,25 +127,24 @@ def predict(
         )
     run_dir, model_uri = model_source(run)
     import_tensorflow_quietly()
-    from pipeline.workflows.predict import predict_clips
+    from pipeline.workflows.predict import Clips, predict_clips
     from pipeline.workflows.raw_clips import RawClips
 
-    with tempfile.TemporaryDirectory(prefix="arrays-") as temporary:
-        clips: DataConfig | RawClips
-        if videos_dir is not None or any(crops):
-            clips = RawClips(
-                videos_dir=path_of(videos_dir),
-                face_dir=path_of(face_dir),
-                flow_dir=path_of(flow_dir),
-                work_dir=path_of(work_dir),
-            )
-        else:
-            for name, array in (arrays or {}).items():
-                np.save(Path(temporary) / f"{name}.npy", array, allow_pickle=False)
-            clips = DataConfig(features_dir=str(path_of(features_dir) or temporary))
-        prediction = predict_clips(
-            clips, run_dir=run_dir, model_uri=model_uri, output=path_of(output), units=units
+    clips: Clips
+    if arrays is not None:
+        clips = arrays
+    elif features_dir is not None:
+        clips = DataConfig(features_dir=text_of(features_dir))
+    else:
+        clips = RawClips(
+            videos_dir=path_of(videos_dir),
+            face_dir=path_of(face_dir),
+            flow_dir=path_of(flow_dir),
+            work_dir=path_of(work_dir),
         )
+    prediction = predict_clips(
+        clips, run_dir=run_dir, model_uri=model_uri, output=path_of(output), units=units
+    )
     for failure in prediction.failures:
         _logger.warning("no prediction for %s", failure)
     return prediction.table

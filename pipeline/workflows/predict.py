@@ -3,17 +3,19 @@
 import contextlib
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.config.schema import DataConfig
 from pipeline.core.arrays import IntArray
 from pipeline.core.errors import ConfigError
+from pipeline.core.files import write_json
 from pipeline.core.run_directory import RunDirectory, open_run_directory
 from pipeline.core.traits import TraitLabel
 from pipeline.data.encoder import check_encoder
@@ -62,8 +64,12 @@ class Prediction:
     """Meaning of the scores of each trait in the training data; empty if unknown."""
 
 
+Clips: TypeAlias = DataConfig | RawClips | Mapping[str, NDArray[Any]]
+"""Feature set, raw clips, or arrays of a feature set by name, e.g. `static` and `static_mask`."""
+
+
 def predict_clips(
-    clips: DataConfig | RawClips,
+    clips: Clips,
     *,
     run_dir: Path | None = None,
     model_uri: str = "",
@@ -75,7 +81,8 @@ def predict_clips(
 
     Args:
         clips: Features, or raw clips. Features of raw clips are extracted with the extraction
-            settings of the training features.
+            settings of the training features. Arrays must be from the encoder of the training
+            features.
         run_dir: Run directory of the model; None to use `model_uri`.
         model_uri: MLflow URI of the model, for example `models:/NAME@ALIAS`.
         output: Path of the score table, with the suffix `.csv`, `.npy` or `.parquet`; None to
@@ -175,11 +182,19 @@ def check_no_run_file(outputs: Iterable[Path], run: RunDirectory) -> None:
 
 @contextlib.contextmanager
 def _features_of(
-    clips: DataConfig | RawClips, trained: TrainedModel
+    clips: Clips, trained: TrainedModel
 ) -> Iterator[tuple[FeatureSet, tuple[str, ...]]]:
     """Yield the features and the failed clips; remove temporary files at the end."""
     if isinstance(clips, DataConfig):
         yield open_features(recorded_streams(clips, trained.data), needs_group=False), ()
+        return
+    if isinstance(clips, Mapping):
+        with tempfile.TemporaryDirectory(prefix="arrays-") as directory:
+            for name, array in clips.items():
+                np.save(Path(directory) / f"{name}.npy", array, allow_pickle=False)
+            write_json(Path(directory) / "features.json", {"encoder": trained.data.encoder})
+            given = DataConfig(features_dir=directory)
+            yield open_features(recorded_streams(given, trained.data), needs_group=False), ()
         return
     check_kind(clips, trained.data.encoder)
     with contextlib.ExitStack() as stack:

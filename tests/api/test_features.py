@@ -38,19 +38,20 @@ def test_columns_of_an_unknown_stream_are_an_error(files):
 
 
 @pytest.mark.slow
-def test_a_feature_set_is_extracted_from_videos_and_lists_failed_clips(own_directory, monkeypatch):
+def test_a_feature_set_is_extracted_from_videos(own_directory, shared_data, monkeypatch):
     pytest.importorskip("av", reason="the extra `video` is not installed")
     from pipeline.extraction import run as extraction
     from pipeline.extraction.worker import build_work
-    from tests.extraction.drawn_videos import draw_frames, write_video
+    from tests.extraction.drawn_videos import copy_part
 
     # Starting worker processes takes long.
     in_process = lambda job, tasks, **_: map(build_work(job), tasks)  # noqa: E731
     monkeypatch.setattr(extraction, "run_tasks", in_process)
     (own_directory / "videos").mkdir()
-    write_video(own_directory / "videos" / "anna_1.mp4", draw_frames(24))
+    clip = next((shared_data / "clips").glob("*.mp4"))
+    copy_part(clip, own_directory / "videos" / "anna_1.mp4", seconds=2)
     (own_directory / "videos" / "ben_1.mp4").write_bytes(b"no video")
-    settings = {"sampling.num_steps": 4, "faces.min_share": 0}
+    settings = {"sampling.num_steps": 4}
     result = extract("features", videos_dir="videos", settings=settings)
     assert result.shapes["static"][:2] == (1, 4)
     assert result.labels is None
