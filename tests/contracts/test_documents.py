@@ -158,3 +158,12 @@ def test_the_example_of_a_format_is_a_module_of_the_project(repository):
     (example,) = re.findall(r"```python\n(.+?)```", text, flags=re.DOTALL)
     module = repository / "pipeline" / "data" / "readers" / "blendshapes.py"
     assert module.read_text(encoding="utf-8").endswith(example)
+
+
+def test_the_citation_has_the_name_and_the_version_of_the_package(repository):
+    import pipeline
+
+    citation = yaml.safe_load((repository / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors"} <= set(citation)
+    assert (citation["title"], citation["version"]) == ("ocean-pipeline", pipeline.__version__)

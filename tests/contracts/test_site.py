@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +44,3 @@ def test_equations_are_mathml(site):
     page = site["model.html"]
     assert '<math display="block">' in page
     assert "\\mathrm" not in page
-
-
-def test_the_citation_has_the_name_and_the_version_of_the_package(repository):
-    import pipeline
-
-    citation = yaml.safe_load((repository / "CITATION.cff").read_text(encoding="utf-8"))
-    assert citation["cff-version"] == "1.2.0"
-    assert {"message", "title", "authors"} <= set(citation)
-    assert (citation["title"], citation["version"]) == ("ocean-pipeline", pipeline.__version__)
