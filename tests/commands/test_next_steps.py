@@ -43,10 +43,8 @@ def test_every_suggested_command_is_valid(here):
         **next_steps.after_demo(run),
         **next_steps.after_features(here / "features", has_labels=False),
         **next_steps.after_features(here / "own", has_labels=True),
-        **next_steps.after_evaluation(run_dir=run.path, model_uri="", is_report_outdated=True),
-        **next_steps.after_evaluation(
-            run_dir=None, model_uri="models:/a/1", is_report_outdated=False
-        ),
+        **next_steps.after_evaluation(run_dir=run.path, model_uri=""),
+        **next_steps.after_evaluation(run_dir=None, model_uri="models:/a/1"),
     }
     prefix = "python -m pipeline "
     commands = [step.removeprefix(prefix) for step in steps.values() if step.startswith(prefix)]
