@@ -22,7 +22,8 @@ def enter_caller_directory(arguments: argparse.Namespace) -> None:
     are still found.
     """
     here = Path.cwd()
-    is_copy = here.is_relative_to(Path(tempfile.gettempdir()).resolve())
+    is_temporary = here.is_relative_to(Path(tempfile.gettempdir()).resolve())
+    is_copy = is_temporary and (here / "MLproject").exists()
     if "MLFLOW_RUN_ID" not in os.environ or not is_copy:
         return
     import psutil
