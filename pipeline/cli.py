@@ -32,6 +32,7 @@ from pipeline.commands import (
     verify,
     visualize,
 )
+from pipeline.commands.project_run import enter_caller_directory
 from pipeline.core.errors import (
     EXIT_INCOMPLETE,
     EXIT_USER_ERROR,
@@ -92,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         arguments = parse(argv)
+        enter_caller_directory(arguments)
         with interrupts_restored():
             status = int(COMMANDS[arguments.command].run(arguments))
         sys.stdout.flush()

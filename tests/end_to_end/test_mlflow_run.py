@@ -70,3 +70,17 @@ def test_a_parameter_of_mlflow_run_is_not_logged_again_as_a_setting(client):
 def test_the_generated_name_is_replaced(client):
     (run,) = client.search_runs(["0"])
     assert "fusion=concat" in run.info.run_name
+
+
+def test_another_command_fills_the_run_of_mlflow_run(directory, client, run):
+    run_id = client.create_run("0").info.run_id
+    result = run(
+        *("sync", "--run_dir", directory / "run"),
+        cwd=directory,
+        environment={"MLFLOW_RUN_ID": run_id},
+    )
+    assert result.status == 0, result.err
+    filled = client.get_run(run_id)
+    client.delete_run(run_id)  # the other tests expect one run
+    assert filled.info.run_name == "sync run"
+    assert "sent to" in filled.data.tags["mlflow.note.content"]
