@@ -13,16 +13,15 @@ on those of its own clips that were drawn. A group in the validation clips of tw
 counts for both runs. The interval then does not contain the variation from other training clips.
 No unbiased estimate of this variation exists (Bengio & Grandvalet, 2004).
 
-A difference between two sets of runs is paired: both sets use the same resamples. If all runs have
-one common split and each set has at least two runs, the runs are also resampled, because a
-difference between two methods must hold for other seeds too. With few runs, this bootstrap is too
-narrow by the factor sqrt((S - 1) / S), so deviations are divided by this factor (Rao & Wu, 1988).
+A difference between two sets of runs is paired: both sets use the same resamples. A difference
+between two methods must also hold for other seeds. If all runs have one common split and each set
+has at least two runs, each resampled difference therefore gets a random error of the means over the
+runs. The error has a t distribution (Welch, 1947), because two or three runs are a small sample.
 
 Shapes: N clips of all runs, K traits, B resamples, S runs.
 
 Reference: Field & Welsh, 2007 (doi:10.1111/j.1467-9868.2007.00593.x), the cluster bootstrap;
-    Bengio & Grandvalet, 2004, JMLR 5:1089-1105; Rao & Wu, 1988
-    (doi:10.1080/01621459.1988.10478591), eq. 4.1 for a common number of draws.
+    Bengio & Grandvalet, 2004, JMLR 5:1089-1105; Welch, 1947 (doi:10.1093/biomet/34.1-2.28).
 """
 
 import warnings
@@ -30,6 +29,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.special
 
 from pipeline.core.arrays import FloatArray, IntArray
 from pipeline.core.errors import RunError
@@ -83,7 +83,7 @@ class RunSummary:
     """Runs for comparison; None if there are none."""
     differences: Intervals | None
     """Mean of `runs` minus mean of `against`; None without `against`."""
-    resamples_runs: bool
+    covers_runs: bool
     """True if the intervals of the differences also contain the variation over the runs."""
     confidence: float = CONFIDENCE
     """Confidence level of the intervals, in (0, 1)."""
@@ -170,12 +170,13 @@ def summarize_predictions(
         ]
 
     scores, other_scores = score(runs), score(against)
-    resamples_runs = is_common and min(len(scores), len(other_scores)) > 1
+    covers_runs = is_common and min(len(scores), len(other_scores)) > 1
     differences = None
     if against:
-        numbers = generator(0, "runs") if resamples_runs else None
-        other_mean = _mean(other_scores, numbers)
-        differences = bootstrap.intervals(difference(other_mean, _mean(scores, numbers)))
+        gain = difference(_mean(other_scores), _mean(scores))
+        if covers_runs:
+            gain = _with_run_errors(gain, (scores, other_scores))
+        differences = bootstrap.intervals(gain)
     return RunSummary(
         split=split,
         num_clips=len(clips.groups),
@@ -184,7 +185,7 @@ def summarize_predictions(
         runs=_run_set(runs, seeds or {}, scores, bootstrap),
         against=_run_set(against, seeds or {}, other_scores, bootstrap) if against else None,
         differences=differences,
-        resamples_runs=resamples_runs,
+        covers_runs=covers_runs,
         num_resamples=num_resamples,
     )
 
@@ -253,39 +254,40 @@ def _deviation(values: Sequence[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
-def _mean(
-    scores: Sequence[ResampledScores], numbers: np.random.Generator | None = None
-) -> ResampledScores:
-    """Return the mean over the runs. If `numbers` is given, also resample the runs."""
-    num_runs, first = len(scores), scores[0]
-    num_resamples = len(first.resampled[METRICS[0]])
-    weights = np.full((num_resamples, num_runs), 1 / num_runs)
-    if numbers is not None:
-        counts = numbers.multinomial(num_runs, weights[0], size=num_resamples)
-        scale = np.sqrt(num_runs / (num_runs - 1))
-        weights = weights + scale * (counts / num_runs - weights)
-    return ResampledScores(
-        values={
-            metric: {
-                name: float(np.mean([each.values[metric][name] for each in scores]))
-                for name in first.values[metric]
-            }
-            for metric in METRICS
-        },
-        resampled={
-            metric: _weighted_mean(np.stack([each.resampled[metric] for each in scores]), weights)
-            for metric in METRICS
-        },
-    )
-
-
-def _weighted_mean(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return the mean of `values` (S, B, K + 1) over the runs, with `weights` (B, S).
-
-    A resample without any clip of a run has the mean of the other runs.
-    """
-    if np.isfinite(values).all():
-        return np.asarray(np.einsum("sbk,bs->bk", values, weights))
+def _mean(scores: Sequence[ResampledScores]) -> ResampledScores:
+    """Return the mean over the runs. A run without clips in a resample is left out of the mean."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=RuntimeWarning)  # a mean of no runs is NaN
-        return np.asarray(np.nanmean(values, axis=0))
+        resampled = {
+            metric: np.asarray(np.nanmean([each.resampled[metric] for each in scores], axis=0))
+            for metric in METRICS
+        }
+    values = {
+        metric: {
+            name: float(np.mean([each.values[metric][name] for each in scores]))
+            for name in scores[0].values[metric]
+        }
+        for metric in METRICS
+    }
+    return ResampledScores(values=values, resampled=resampled)
+
+
+def _with_run_errors(
+    gain: ResampledScores, sets: Sequence[Sequence[ResampledScores]]
+) -> ResampledScores:
+    """Add a random error of the means over the runs to each resampled difference."""
+    shares = generator(0, "runs").uniform(size=(len(gain.resampled[METRICS[0]]), 1))
+    resampled = {}
+    for metric in METRICS:
+        tables = [np.array([list(run.values[metric].values()) for run in runs]) for runs in sets]
+        variances = [table.var(axis=0, ddof=1) / len(table) for table in tables]
+        total = variances[0] + variances[1]
+        parts = [
+            variance**2 / (len(table) - 1)
+            for variance, table in zip(variances, tables, strict=True)
+        ]
+        # Equal runs have no error, so their degrees of freedom do not matter.
+        degrees = np.where(total > 0, total**2, 1) / np.where(total > 0, parts[0] + parts[1], 1)
+        errors = np.sqrt(total) * scipy.special.stdtrit(degrees, shares)
+        resampled[metric] = gain.resampled[metric] + errors
+    return ResampledScores(values=gain.values, resampled=resampled)

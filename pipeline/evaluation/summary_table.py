@@ -99,11 +99,11 @@ def caption(summary: RunSummary) -> str:
             "not contain the variation over sets of training clips."
         )
     if against is not None:
-        resampled = "groups and runs" if summary.resamples_runs else "groups"
+        variation = "over clips and over runs" if summary.covers_runs else "over clips"
         sentences.append(
-            f"Intervals of the differences are paired and from resampled {resampled}. An asterisk "
-            "marks a difference of a trait whose interval excludes 0, without correction for the "
-            "number of traits and metrics."
+            f"Intervals of the differences are paired and contain the variation {variation}. An "
+            "asterisk marks a difference of a trait whose interval excludes 0, without correction "
+            "for the number of traits and metrics."
         )
     return " ".join(sentences)
 

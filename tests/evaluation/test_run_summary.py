@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from pipeline.core.errors import RunError
 from pipeline.core.seeds import generator
@@ -130,34 +131,63 @@ def test_a_difference_within_the_spread_over_the_runs_is_not_shown():
     runs = {"a1": predictions(0.1), "a2": predictions(0.2)}
     against = {"b1": predictions(0.1001), "b2": predictions(0.2001)}
     found = summarize(runs, against, num_resamples=400)
-    assert found.resamples_runs
+    assert found.covers_runs
     difference = found.differences["mae"]["mean"]
     assert difference.value == pytest.approx(-0.0001)
     assert difference.low < 0 < difference.high
     assert found.verdict == "No difference between A and B is shown on 24 test clips of 6 groups."
     # A single run per set has no spread.
     alone = summarize({"a1": runs["a1"]}, {"b1": against["b1"]})
-    assert not alone.resamples_runs
+    assert not alone.covers_runs
     assert alone.differences["mae"]["mean"].high < 0
 
 
-def test_resampled_runs_have_the_standard_error_of_the_mean():
-    levels = np.linspace(0.1, 0.3, 8)
-    runs = {f"a{row}": predictions(level) for row, level in enumerate(levels)}
-    against = {f"b{row}": predictions(0.2 + row / 1e6) for row in range(2)}
-    difference = summarize(runs, against, num_resamples=4000).differences["mae"]["mean"]
-    expected = 2 * 1.96 * levels.std(ddof=1) / math.sqrt(8)
-    assert difference.high - difference.low == pytest.approx(expected, rel=0.05)
+def test_the_variation_over_runs_is_that_of_a_t_test():
+    levels, other_levels = np.array([0.1, 0.15, 0.3]), np.array([0.2, 0.21])
+    runs, against = (
+        {f"{name}{row}": predictions(level) for row, level in enumerate(values)}
+        for name, values in (("a", levels), ("b", other_levels))
+    )
+    # The errors do not depend on the clips, so the MAE varies only over the runs.
+    difference = summarize(runs, against, num_resamples=20_000).differences["mae"]["mean"]
+    test = scipy.stats.ttest_ind(levels, other_levels, equal_var=False)
+    low, high = test.confidence_interval(0.95)
+    assert difference.low == pytest.approx(low, rel=0.05)
+    assert difference.high == pytest.approx(high, rel=0.05)
 
 
-def test_runs_of_different_splits_are_compared_without_resampling_the_runs():
+def test_intervals_of_differences_have_the_nominal_coverage():
+    """Two equal methods with three seeds each; seeds and clips contribute about equally."""
+    groups = [f"g{row // 2}" for row in range(80)]
+    truth = np.full((80, 5), 0.2)
+
+    def run(errors):
+        return Predictions(
+            clip_ids=list(map(str, range(80))), groups=groups, y_pred=truth + errors, y_true=truth
+        )
+
+    hits = []
+    for number in range(120):
+        numbers = np.random.default_rng(number)
+        runs, against = (
+            {f"{name}{seed}": run(errors + numbers.normal(0, 0.02, 5)) for seed in range(3)}
+            for name, errors in zip(
+                "ab", numbers.normal(0.5, 0.1, (2, 40, 5)).repeat(2, axis=1), strict=True
+            )
+        )
+        differences = summarize(runs, against, num_resamples=200).differences["mae"]
+        hits += [differences[trait].low <= 0 <= differences[trait].high for trait in TRAITS]
+    assert 0.93 < np.mean(hits) < 0.985
+
+
+def test_differences_of_different_splits_contain_only_the_variation_over_clips():
     parts = (slice(0, 16), slice(8, 24))
     runs, against = (
         {f"{name}{row}": predictions(level + row / 9, part) for row, part in enumerate(parts)}
         for name, level in (("a", 0.1), ("b", 0.2))
     )
     found = summarize(runs, against)
-    assert not found.resamples_runs
+    assert not found.covers_runs
     assert found.differences["mae"]["mean"].value == pytest.approx(-0.1)
     assert "in different splits" in found.verdict
 

@@ -88,7 +88,7 @@ def test_the_caption_has_the_numbers_of_clips_groups_and_seeds(one_set, two_sets
     assert "20 resamples" in text
     text = caption(two_sets)
     assert "2 runs (seeds 0, 1) of A and 2 runs (seeds 0, 1) of B" in text
-    assert "resampled groups and runs" in text
+    assert "variation over clips and over runs" in text
 
 
 def test_the_markdown_table_has_one_row_per_metric(one_set):
