@@ -101,6 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     }
     from pipeline.commands.project_run import record_result
     from pipeline.commands.tables import print_directions, print_line
+    from pipeline.core.number_format import count
     from pipeline.data.clip_names import UNMATCHED_NAME, describe_unmatched
     from pipeline.data.feature_set import load_feature_set
     from pipeline.data.readers.annotations import read_labels
@@ -130,10 +131,10 @@ def run(arguments: argparse.Namespace) -> int:
             progress=progress,
             report=print_line,
         )
+    omitted = f"; {count(summary.num_dropped, 'clip')} omitted" if summary.num_dropped else ""
     result = (
-        f"{arguments.features_dir}: {summary.num_clips} clips in "
-        f"{len(set(summary.groups.names))} groups, streams {', '.join(summary.streams)}; "
-        f"{summary.num_dropped} clips were omitted."
+        f"{arguments.features_dir}: {count(summary.num_clips, 'clip')}, streams "
+        f"{', '.join(summary.streams)}{omitted}"
     )
     print_line(result)
     record_result(

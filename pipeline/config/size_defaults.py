@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from pipeline.config.loading import with_overrides
 from pipeline.config.schema import ExperimentConfig
+from pipeline.core.installation import program
 
 _SETTINGS: Final = (
     *("model.fusion_dim", "model.num_tokens", "model.dropout_rate", "training.batch_size"),
@@ -60,4 +61,5 @@ def with_size_defaults(
         chosen["model.fusion_dim"] = -(-width // config.model.num_heads) * config.model.num_heads
     config = with_overrides(config, chosen, source=_PLACE)
     texts = ", ".join(f"{name}={value}" for name, value in chosen.items())
-    return config, f"settings for {num_clips} training clips: {texts or 'all given'}; see {_PLACE}"
+    line = f"settings for {num_clips} training clips: {texts or 'all given'}"
+    return config, f"{line}; to list all settings: {program()} config"

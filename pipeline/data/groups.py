@@ -45,7 +45,7 @@ class Groups:
         largest = [
             f"{name} ({count(number, 'clip')})" for name, number in sizes.most_common(_NUM_SHOWN)
         ]
-        more = ", ..." if len(sizes) > len(largest) else ""
+        more = " and others" if len(sizes) > len(largest) else ""
         return (
             f"{describe_groups(len(self.names), len(sizes))} The groups are {self.rule}: "
             f"{', '.join(largest)}{more}."

@@ -4,6 +4,7 @@ The JSON logs are rewritten atomically after every epoch. In the list of callbac
 `EpochRecorder` must precede the callbacks that write the logs.
 """
 
+import functools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -165,7 +166,8 @@ class ProgressBar(keras.callbacks.Callback):
             disable=not (is_shown and console.is_terminal),
         )
         self._task = self._progress.add_task("epochs", total=num_epochs, scores="")
-        self._lines = ProgressLines(console, is_shown=is_shown)
+        self._build_lines = functools.partial(ProgressLines, console, is_shown=is_shown)
+        self._lines = self._build_lines()
         self._num_epochs = num_epochs
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: D102
@@ -173,12 +175,15 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
         self._epoch = epoch
+        # Steps are shown only if one epoch takes long.
+        self._step_lines = self._build_lines()
         self._progress.update(self._task, completed=epoch)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
-        if self._lines.is_due:
-            step = f"step {batch + 1}/{self.params['steps']}"
-            self._lines.show(f"epoch {self._epoch + 1}/{self._num_epochs}  {step}")
+        if self._step_lines.is_due:
+            num_steps = self.params["steps"]
+            step = f"step {min(batch + 1, num_steps)}/{num_steps}"
+            self._step_lines.show(f"epoch {self._epoch + 1}/{self._num_epochs}  {step}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: D102
         logs = logs or {}

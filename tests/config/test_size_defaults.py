@@ -11,7 +11,7 @@ def test_every_size_has_valid_settings(num_clips):
     assert config.training.early_stopping_patience > 0
     assert config.model.linear_start == "ridge"
     assert line.startswith(f"settings for {num_clips} training clips: model.fusion_dim=")
-    assert line.endswith("see pipeline/config/size_defaults.py")
+    assert line.endswith("python -m pipeline config")
 
 
 def test_more_clips_give_a_wider_model():
