@@ -2,7 +2,14 @@ import mlflow
 import pytest
 
 from pipeline.core.errors import RunError
-from pipeline.tracking.existing_runs import download_model, download_run, end_run, experiment_of_run
+from pipeline.tracking.existing_runs import (
+    download_model,
+    download_run,
+    end_run,
+    experiment_of_run,
+    local_run_directory,
+)
+from pipeline.tracking.run_link import Link, write_link
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +47,24 @@ def test_the_artifacts_of_a_run_are_downloaded(client, run_id, tmp_path):
     assert (directory / "config.yaml").read_text() == "seed: 0\n"
     with pytest.raises(RunError, match="0000: the artifacts of this run cannot be downloaded"):
         download_run("0" * 32, tmp_path)
+
+
+@pytest.mark.parametrize(("linked", "is_found"), [(True, True), (False, False)])
+def test_a_run_directory_is_found_if_it_belongs_to_the_run(
+    client, run_id, tmp_path, linked, is_found
+):
+    client.set_tag(run_id, "run_dir", str(tmp_path))
+    link = Link(tracking_uri="", experiment="x", run_name="", run_id=run_id if linked else "other")
+    write_link(tmp_path / "mlflow.json", link)
+    assert local_run_directory(run_id) == (tmp_path if is_found else None)
+
+
+def test_a_run_without_a_directory_on_this_machine_has_none(client, run_id):
+    assert local_run_directory(run_id) is None
+    client.set_tag(run_id, "run_dir", "/on/another/machine")
+    assert local_run_directory(run_id) is None
+    with pytest.raises(RunError, match="not reachable"):
+        local_run_directory("0" * 32)
 
 
 @pytest.mark.parametrize("uri", ["models:/nobody/1", "runs:/0123/model", "no_such_directory"])
