@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 
 
 class SearchResult(Displayed):
-    """Result of a search: trials, best settings, and the run that was trained with them.
+    """Result of a search: trials, recommended settings, and the run trained with them.
 
     Example:
         >>> result = pipeline.search("first_impressions", "cross_attention", num_trials=40)
@@ -46,17 +46,17 @@ class SearchResult(Displayed):
         self._conclusion = conclusion
         self.path: Path = outcome.run.path
         """Run directory of the study."""
-        self.run = Run(conclusion.best_run.path)
-        """Run that was trained with the best settings."""
+        self.run = Run(conclusion.run.path)
+        """Run that was trained with the recommended settings."""
 
     @property
     def decision(self) -> str:
-        """Comparison of the best and the default settings on the test clips, in one sentence."""
-        return self._conclusion.verdict
+        """The recommended settings and the reason, in one line."""
+        return self._conclusion.decision
 
     @property
     def config(self) -> ExperimentConfig:
-        """Best configuration, for instance for `pipeline.train(result.config)`."""
+        """Recommended configuration, for instance for `pipeline.train(result.config)`."""
         return load_config(self._outcome.run.search_dir / "best.yaml")
 
     @property

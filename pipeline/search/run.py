@@ -196,8 +196,8 @@ def _run_as_main_process(
         trials = study.get_trials(deepcopy=False)
         conclusion = conclude_search(spec, status.best, trials, features, split)
         log_conclusion(session.run_log, spec, len(trials), conclusion)
-        if conclusion.best_run.report_path.exists():
-            shutil.copy(conclusion.best_run.report_path, run.search_dir / "best_report.html")
+        if conclusion.run.report_path.exists():
+            shutil.copy(conclusion.run.report_path, run.search_dir / "best_report.html")
         session.run_log.log_artifacts(_ARTIFACTS)
     return SearchOutcome(
         run=run,

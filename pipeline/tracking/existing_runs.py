@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
@@ -17,8 +16,8 @@ from pipeline.tracking import mlflow_entities
 from pipeline.tracking.run_link import read_link
 from pipeline.tracking.store import STORE_ERRORS, configure_mlflow, open_store, tracking_uri
 
-_NOT_TRAINING = ("study", "summary")
-"""Values of the tag `kind` of runs that are not training runs."""
+_TRAINING_TAG = "best_epoch"
+"""Tag that every finished training run has, and no other run."""
 
 
 def experiment_of_run(run_id: str) -> str | None:
@@ -51,20 +50,11 @@ def local_run_directory(run_id: str) -> Path | None:
     return run.path if link is not None and link.run_id == run_id else None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FoundRun:
-    """Training run in an MLflow experiment."""
-
-    run_id: str
-    run_dir: str
-    """Run directory on the machine of the training; "" if it is unknown."""
-
-
-def find_runs(experiment: str, filter_string: str = "") -> list[FoundRun]:
-    """Return the finished training runs of an MLflow experiment, from first to last.
+def find_runs(experiment: str, filter_string: str = "") -> list[str]:
+    """Return the ids of the finished training runs of an MLflow experiment, from first to last.
 
     Nested runs (folds, trials), searches and summaries are left out. `filter_string` is a filter
-    in the syntax of MLflow, e.g. "params.`config.seed` != '0'".
+    in the syntax of MLflow, e.g. "params.seed != '0'".
 
     Raises:
         RunError: If MLflow is not reachable, the filter is invalid, or no run is found.
@@ -95,11 +85,11 @@ def find_runs(experiment: str, filter_string: str = "") -> list[FoundRun]:
             "address of the store in MLFLOW_TRACKING_URI."
         ) from error
     chosen = [
-        FoundRun(run_id=run.info.run_id, run_dir=run.data.tags.get("run_dir", ""))
+        run.info.run_id
         for run in runs
         if run.info.status == RunStatus.to_string(RunStatus.FINISHED)
         and "mlflow.parentRunId" not in run.data.tags
-        and run.data.tags.get("kind", "") not in _NOT_TRAINING
+        and _TRAINING_TAG in run.data.tags
     ]
     if not chosen:
         condition = f" that match {filter_string!r}" if filter_string else ""

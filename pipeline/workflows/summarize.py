@@ -17,11 +17,11 @@ from pipeline.core.run_log import RunLog
 from pipeline.evaluation.run_summary import RunSummary, summarize_predictions
 from pipeline.evaluation.summary_table import FORMATS, render
 from pipeline.metrics.regression import METRICS
-from pipeline.tracking.existing_runs import download_run, find_runs
+from pipeline.tracking.existing_runs import download_run, find_runs, local_run_directory
 from pipeline.tracking.run_link import read_link
 from pipeline.tracking.store import hide_run_urls
 from pipeline.workflows.compare import read_run_predictions
-from pipeline.workflows.session import open_session, with_run_name
+from pipeline.workflows.session import open_session
 
 _logger = logging.getLogger(__name__)
 
@@ -90,7 +90,8 @@ def summarize_runs(
     config = _summary_config(configs[names[0]])
     run = _output_directory(output_dir, config.name)
     is_new = not run.run_log_path.exists()
-    with open_session(run, config, num_steps=1) as session:
+    name = f"{_NAME} {config.name}"
+    with open_session(run, config, num_steps=1, run_name=name) as session:
         if not is_new:
             session.run_log.log_resumed(0, offset=session.run_log.size)
         table_paths = tuple(run.path / f"{_NAME}.{suffix}" for suffix in FORMATS)
@@ -115,16 +116,10 @@ def runs_of_experiment(experiment: str, filter_string: str, *, download_dir: Pat
     Raises:
         RunError: If no run is found, or MLflow is not reachable.
     """
-    found = find_runs(experiment, filter_string)
-    paths = []
-    for each in found:
-        local = RunDirectory(Path(each.run_dir))
-        link = read_link(local.tracking_path) if each.run_dir and local.path.is_dir() else None
-        is_here = link is not None and link.run_id == each.run_id
-        paths.append(
-            local.path if is_here else download_run(each.run_id, download_dir / each.run_id)
-        )
-    return paths
+    return [
+        local_run_directory(run_id) or download_run(run_id, download_dir / run_id)
+        for run_id in find_runs(experiment, filter_string)
+    ]
 
 
 def _by_name(run_dirs: Sequence[Path]) -> dict[str, Path]:
@@ -167,8 +162,7 @@ def _warn_of_settings(configs: Sequence[ExperimentConfig]) -> None:
 def _summary_config(config: ExperimentConfig) -> ExperimentConfig:
     """Return the configuration of the summary: that of the first run, without registration."""
     tracking = dataclasses.replace(config.tracking.unregistered(), system_metrics=False)
-    config = dataclasses.replace(config, description="", tracking=tracking)
-    return with_run_name(config, f"{config.name}-{_NAME}")
+    return dataclasses.replace(config, description="", tracking=tracking)
 
 
 def _output_directory(path: Path | None, name: str) -> RunDirectory:

@@ -44,6 +44,20 @@ def test_tensorflow_is_imported_in_a_process_of_jupyter(repository, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_public_name_is_imported_without_messages_and_keeps_an_installed_plot_backend(repository):
+    program = "import os, pipeline; pipeline.TrainingSystem; print(os.environ['MPLBACKEND'])"
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(repository), "MPLBACKEND": "svg"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (finished.stdout, finished.stderr) == ("svg\n", "")
+
+
+@pytest.mark.slow
 def test_output_is_shown_if_native_code_ends_the_process(repository):
     finished = import_with(repository, TF_XLA_FLAGS="--nonsense")
     assert finished.returncode != 0

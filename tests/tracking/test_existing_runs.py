@@ -8,7 +8,9 @@ from pipeline.tracking.existing_runs import (
     end_run,
     experiment_of_run,
     find_runs,
+    local_run_directory,
 )
+from pipeline.tracking.run_link import Link, write_link
 
 
 @pytest.fixture(autouse=True)
@@ -53,12 +55,12 @@ def experiment(client):
     """An experiment with two training runs and runs of other kinds; returns name -> run id."""
     experiment_id = client.create_experiment("ocean")
     kinds = {
-        "second": {"start_time": 2, "tags": {"run_dir": "runs/second"}},
-        "first": {"start_time": 1},
-        "fold": {"tags": {"mlflow.parentRunId": "1" * 32}},
+        "second": {"start_time": 2, "tags": {"best_epoch": "3"}},
+        "first": {"start_time": 1, "tags": {"best_epoch": "0"}},
+        "fold": {"tags": {"best_epoch": "1", "mlflow.parentRunId": "1" * 32}},
         "search": {"tags": {"kind": "study"}},
         "summary": {"tags": {"kind": "summary"}},
-        "failed": {},
+        "failed": {"tags": {"best_epoch": "1"}},
     }
     ids = {}
     for name, options in kinds.items():
@@ -69,10 +71,8 @@ def experiment(client):
 
 def test_finished_training_runs_of_an_experiment_are_found_from_first_to_last(experiment):
     found = find_runs("ocean")
-    assert [run.run_id for run in found] == [experiment["first"], experiment["second"]]
-    assert [run.run_dir for run in found] == ["", "runs/second"]
-    (only,) = find_runs("ocean", "attributes.run_name = 'first'")
-    assert only.run_id == experiment["first"]
+    assert found == [experiment["first"], experiment["second"]]
+    assert find_runs("ocean", "attributes.run_name = 'first'") == [experiment["first"]]
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,24 @@ def test_finished_training_runs_of_an_experiment_are_found_from_first_to_last(ex
 def test_runs_that_cannot_be_found_are_an_error(experiment, name, filter_string, message):
     with pytest.raises(RunError, match=message):
         find_runs(name, filter_string)
+
+
+@pytest.mark.parametrize(("linked", "is_found"), [(True, True), (False, False)])
+def test_a_run_directory_is_found_if_it_belongs_to_the_run(
+    client, run_id, tmp_path, linked, is_found
+):
+    client.set_tag(run_id, "run_dir", str(tmp_path))
+    link = Link(tracking_uri="", experiment="x", run_name="", run_id=run_id if linked else "other")
+    write_link(tmp_path / "mlflow.json", link)
+    assert local_run_directory(run_id) == (tmp_path if is_found else None)
+
+
+def test_a_run_without_a_directory_on_this_machine_has_none(client, run_id):
+    assert local_run_directory(run_id) is None
+    client.set_tag(run_id, "run_dir", "/on/another/machine")
+    assert local_run_directory(run_id) is None
+    with pytest.raises(RunError, match="not reachable"):
+        local_run_directory("0" * 32)
 
 
 @pytest.mark.parametrize("uri", ["models:/nobody/1", "runs:/0123/model", "no_such_directory"])
