@@ -37,6 +37,8 @@ from pipeline.tracking.store import (
 FAILURE_TAG = "failure"
 
 _BATCH_SIZES = {"metrics": 1000, "params": 100, "tags": 100}
+_MAX_LINKS = 100
+"""Maximum number of points per call that MLflow can receive a second time with links to a model."""
 _MAX_REJECTED = 50
 """If MLflow rejects this number of items in a batch and accepts none, the delivery ends."""
 
@@ -92,7 +94,7 @@ class EventSender:
         self._log_metrics(points)
         scored = [event for event in events if mlflow_entities.model_scores(event, None, "")]
         if scored:
-            self._link_scores(scored[-1])
+            self._link_scores(start=scored[0].start, end=scored[-1].end)
 
     def _send_params(self, event: Event) -> None:
         known = call_store(self._client.get_run, self._run_id).data.params
@@ -127,24 +129,26 @@ class EventSender:
         log = functools.partial(log_model, self._run)
         name, alias = event.content["registered_model"], event.content.get("alias", "")
         self._attempt(event, "the model", log, registered_name=name, alias=alias)
-        self._link_scores(event)
+        self._link_scores(start=0, end=event.start)
 
-    def _link_scores(self, event: Event) -> None:
-        """Link the scores of the saved model to the model and to their data set.
+    def _link_scores(self, *, start: int, end: int) -> None:
+        """Link scores of the saved model to the model and to their data set.
 
-        MLflow stores a point that is sent again only once, but adds the link.
+        The scores are those in the part of the run log from byte `start` to byte `end`. MLflow
+        stores a point that is sent again only once, but adds the link.
         """
         model_id = call_store(find_model, self._client, self._run_id)
         if model_id is None:
             return
-        scores: list[Any] = []
         dataset = None
         for each in effective_events(read_events(self._run.run_log_path)):
             dataset = each if each.kind == DATASET else dataset
-            scores += mlflow_entities.model_scores(each, dataset, model_id)
-        for start in range(0, len(scores), _BATCH_SIZES["metrics"]):
-            batch = scores[start : start + _BATCH_SIZES["metrics"]]
-            self._attempt(event, "the scores of the model", self._client.log_batch, batch)
+            scores = mlflow_entities.model_scores(each, dataset, model_id)
+            if not start <= each.start < end:
+                continue
+            for first in range(0, len(scores), _MAX_LINKS):
+                batch = scores[first : first + _MAX_LINKS]
+                self._attempt(each, "the link to the model", self._client.log_batch, batch)
 
     def _send_resumed(self, event: Event) -> None:
         # A rejection is ignored, because the status is sent again at the end of the run.

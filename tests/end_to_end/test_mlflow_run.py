@@ -56,7 +56,7 @@ def test_training_uses_the_run_and_experiment_from_mlflow_run(directory, client)
 def test_mlflow_has_the_given_and_the_parsed_parameters(client):
     (run,) = client.search_runs(["0"])
     assert run.data.params["training.num_epochs"] == "2"
-    assert run.data.params["description"] == "two words"
+    assert run.data.params["description"] == "'two words'"
     assert run.data.params["training.learning_rate"] == "1e-3"
     assert run.data.params["training.batch_size"] == "32"
 

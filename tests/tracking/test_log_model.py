@@ -9,9 +9,11 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.files import write_arrays
+from pipeline.core.run_log import RunLog
 from pipeline.core.traits import TRAITS
 from pipeline.tracking.existing_runs import download_model, log_evaluation
 from pipeline.tracking.log_model import log_model
+from pipeline.tracking.mirror import Mirror
 from tests.tracking.conftest import make_tracked_model
 
 pytestmark = pytest.mark.slow
@@ -199,3 +201,32 @@ def test_an_evaluation_is_logged_to_the_run_of_the_model(logged, model_uri, tmp_
     assert metric.dataset_name == "faces (test)"
     found = [each.path for each in client.list_artifacts(run_id, "predictions")]
     assert found == ["predictions/test.csv"]
+
+
+def test_scores_are_linked_to_the_model_and_to_the_data_on_which_they_were_measured(
+    tracked, client
+):
+    run, run_id = tracked
+    run_log = RunLog(run.run_log_path)
+    data = {"source": "features", "profile": {}}
+    run_log.log_dataset(name="faces", digest="1" * 64, splits={"validation": 2}, **data)
+    run_log.log_metrics({"evaluation/validation/r2/mean": 0.5, "reference/validation/r2/ridge": 0})
+    run_log.log_model(registered_model="", alias="")
+    Mirror(run).deliver()
+    for number in range(2, 5):  # later evaluations
+        digest = str(number) * 64
+        run_log.log_dataset(name="others", digest=digest, splits={"validation": 2}, **data)
+        scores = {f"evaluation/validation/score_{each}/mean": 0.5 for each in range(40)}
+        run_log.log_metrics({"evaluation/validation/r2/mean": 0.1 * number, **scores})
+        assert Mirror(run).deliver() is None
+    (model,) = logged_models(client, run_id)
+    found = [
+        (metric.value, metric.dataset_name, metric.dataset_digest[0])
+        for metric in model.metrics
+        if metric.key == "eval/val/r2"
+    ]
+    assert found == [
+        (0.5, "faces (validation)", "1"),
+        *((0.1 * number, "others (validation)", str(number)) for number in range(2, 5)),
+    ]
+    assert not [metric for metric in model.metrics if "ridge" in metric.key]
