@@ -4,6 +4,7 @@ The scores stand beside those of the baselines, and the caveats follow.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,19 +40,16 @@ def print_training(
     if finished.report is not None and is_verbose:
         print_scores(finished.report)
         print_subgroups(finished.report)
-    for pair, overlap in finished.group_overlap.items():
-        if overlap["shared_groups"] or is_verbose:
-            print_line(
-                f"groups shared by {pair}: {overlap['shared_groups']} "
-                f"({percent(overlap['shared_clips'])} of the clips)"
-            )
+    _print_overlap(finished.group_overlap, is_verbose=is_verbose)
     print_layers(finished.layers, is_verbose=is_verbose)
     print_directions(finished.traits)
     is_ridge = bool(getattr(finished.network, "is_linear", False))
     if is_ridge:
         print_line(f"note: {RIDGE_NOTE}")
     if finished.report is not None:
-        print_headline(finished.report, is_ridge=is_ridge, best_r2=_best_r2(finished))
+        print_headline(
+            finished.report, is_ridge=is_ridge, best_r2=_best_r2(finished.run, finished.report)
+        )
     print_caveats(finished.run)
     print_line(f"run: {finished.run.path}")
     for path in filter(None, (finished.run.model_path, output)):
@@ -68,9 +66,8 @@ def print_evaluation(
     if is_verbose or shows_subgroups:
         print_subgroups(report)
     print_directions(evaluation.traits)
-    for pair, overlap in report.group_overlap.items():
-        if overlap["shared_groups"] or is_verbose:
-            print_line(f"groups shared by {pair}: {overlap['shared_groups']}")
+    if report.split != "all" or is_verbose:
+        _print_overlap(report.group_overlap, is_verbose=is_verbose)
     print_headline(report, is_ridge=evaluation.is_ridge)
     if evaluation.num_training_clips:
         print_line(
@@ -99,8 +96,9 @@ def print_headline(
             score = report.baselines[_REFERENCE][metric]["mean"]
             notes.append(f"{display_name(_REFERENCE)} {metric_value(metric, score.value)}")
         if metric == "r2" and best_r2 is not None:
-            share = percent(report.metrics[metric]["mean"].value / best_r2)
-            notes.append(f"best possible {metric_value(metric, best_r2)} ({share} reached)")
+            share = max(0.0, report.metrics[metric]["mean"].value / best_r2)
+            best = metric_value(metric, best_r2)
+            notes.append(f"best possible {best} ({percent(share)} reached)")
         rows.append((METRIC_NAMES[metric], _score(metric, report.metrics[metric]["mean"]), notes))
     units = report.original_units
     if units is not None and "mean" in units.mae:
@@ -126,16 +124,27 @@ def print_caveats(run: "RunDirectory") -> None:
         print_line(f"what to distrust: {'; '.join(titles)}")
 
 
-def _best_r2(finished: "TrainingRun") -> float | None:
-    """Return the best possible R² on the held-out clips of the built-in data set, else None."""
+def _print_overlap(overlaps: Mapping[str, Mapping[str, float]], *, is_verbose: bool) -> None:
+    """Print each pair of subsets with shared groups, and the other pairs too if verbose."""
+    for pair, overlap in overlaps.items():
+        first, _, second = pair.partition("/")
+        if overlap["shared_groups"] or is_verbose:
+            print_line(
+                f"groups in both {first} and {second} clips: {overlap['shared_groups']} "
+                f"({percent(overlap['shared_clips'])} of the {second} clips)"
+            )
+
+
+def _best_r2(run: "RunDirectory", report: "EvaluationReport") -> float | None:
+    """Return the best possible R² on the scored clips of the built-in data set, else None."""
     from pipeline.config.loading import load_config
     from pipeline.data.synthetic import best_possible_r2
     from pipeline.records.predictions import read_predictions
 
-    synthetic = load_config(finished.run.config_path).data.synthetic
+    synthetic = load_config(run.config_path).data.synthetic
     if synthetic is None:
         return None
-    predictions = read_predictions(finished.run.predictions_path("validation"))
+    predictions = read_predictions(run.predictions_path(report.split))
     return best_possible_r2(synthetic, [str(clip_id) for clip_id in predictions.clip_ids])
 
 

@@ -64,7 +64,7 @@ def test_the_output_is_short_and_ends_with_the_next_commands(trained, first):
 def test_tables_of_all_traits_are_printed_on_request(run_here, first, workspace):
     result = run_here("train", "--resume", first, "--verbose", cwd=workspace)
     assert result.status == 0, result.err
-    for part in ("ridge r2", "same_group_mean r2", "groups shared by", "extraversion"):
+    for part in ("ridge r2", "same_group_mean r2", "groups in both", "extraversion"):
         assert part in result.out
 
 
