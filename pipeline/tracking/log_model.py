@@ -36,7 +36,7 @@ def log_model(run: RunDirectory, run_id: str, *, registered_name: str, alias: st
     an interrupted call can be repeated.
     """
     client = MlflowClient()
-    model_id = _find_model(client, run_id) or _create_model(client, run, run_id)
+    model_id = find_model(client, run_id) or _create_model(client, run, run_id)
     if not registered_name:
         return
     versions = client.search_model_versions(f"run_id='{run_id}'")
@@ -49,7 +49,7 @@ def log_model(run: RunDirectory, run_id: str, *, registered_name: str, alias: st
         client.set_registered_model_alias(registered_name, alias, str(version.version))
 
 
-def _find_model(client: MlflowClient, run_id: str) -> str | None:
+def find_model(client: MlflowClient, run_id: str) -> str | None:
     """Return the id of the model that was completely logged to an MLflow run, or None."""
     outputs = client.get_run(run_id).outputs
     for output in outputs.model_outputs if outputs else ():
