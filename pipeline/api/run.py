@@ -265,8 +265,11 @@ class Run(Displayed):
         import_tensorflow_quietly()
         from pipeline.workflows.trained_model import load_model
 
-        is_packaged = not self._directory.model_path.exists() and self._run_id
-        return load_model(f"runs:/{self._run_id}/model" if is_packaged else self.path)
+        if self._directory.model_path.exists() or not self._run_id:
+            return load_model(self.path)
+        from pipeline.tracking.existing_runs import model_of_run
+
+        return load_model(model_of_run(self._run_id))
 
     @property
     def _is_ridge(self) -> bool:

@@ -13,6 +13,7 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import DATASET, METRICS, Event
 from pipeline.core.urls import hide_passwords
 from pipeline.tracking import mlflow_entities
+from pipeline.tracking.log_model import find_model
 from pipeline.tracking.run_link import read_link
 from pipeline.tracking.store import STORE_ERRORS, configure_mlflow, open_store, tracking_uri
 
@@ -118,6 +119,27 @@ def download_run(run_id: str, output_dir: Path) -> Path:
             "Check the id, and the address of the store in MLFLOW_TRACKING_URI."
         ) from error
     return output_dir
+
+
+def model_of_run(run_id: str) -> str:
+    """Return the URI of the model that `train` has logged to an MLflow run.
+
+    Raises:
+        RunError: If the run is not reachable, or has no model.
+    """
+    configure_mlflow()
+    try:
+        model_id = find_model(open_store(tracking_uri()), run_id)
+    except STORE_ERRORS as error:
+        raise RunError(
+            f"{run_id}: the model of this MLflow run is not reachable ({first_line(error)}). "
+            "Check the address of the store in MLFLOW_TRACKING_URI."
+        ) from error
+    if model_id is None:
+        raise RunError(
+            f"{run_id}: this MLflow run has no model. Train with `tracking.package_model: true`."
+        )
+    return f"models:/{model_id}"
 
 
 def download_model(uri: str) -> Path:

@@ -9,6 +9,7 @@ from pipeline.tracking.existing_runs import (
     experiment_of_run,
     find_runs,
     local_run_directory,
+    model_of_run,
 )
 from pipeline.tracking.run_link import Link, write_link
 
@@ -122,3 +123,10 @@ def test_a_model_from_another_program_is_an_error(tmp_path):
     (other / "MLmodel").write_text("{}")
     with pytest.raises(RunError, match=r"contains no \.keras file"):
         download_model(str(other))
+
+
+def test_a_run_without_a_model_is_an_error(run_id):
+    with pytest.raises(RunError, match="has no model"):
+        model_of_run(run_id)
+    with pytest.raises(RunError, match="not reachable"):
+        model_of_run("0" * 32)
