@@ -107,8 +107,8 @@ def for_all_clips(config: ExperimentConfig, best_epochs: Sequence[int]) -> Exper
 def stays_at_start(best_epochs: Sequence[int]) -> bool:
     """Whether a model without held-out clips keeps its weights before training.
 
-    This is true if the median of the best epochs is 0: no epoch was clearly better than the ridge
-    regression that the models started with.
+    This is true if the median of the best epochs, rounded to a whole number, is 0: in most folds,
+    no epoch was clearly better than the ridge regression that the models started with.
     """
     return round(float(np.median(best_epochs))) == 0
 

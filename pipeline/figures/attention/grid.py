@@ -188,7 +188,7 @@ def label_width(labels: Sequence[str]) -> float:
 def spaced_labels(labels: Sequence[str], key_width: float) -> list[int]:
     """Return the positions of labels that do not overlap, if a key is `key_width` em wide."""
     max_labels = max(1, int(len(labels) * key_width / label_width(labels)))
-    return (step_numbers(len(labels), max_labels) - 1).tolist()
+    return [int(key) - 1 for key in step_numbers(len(labels), max_labels)]
 
 
 def key_labels(

@@ -112,8 +112,8 @@ def add_header(
         figure.text(1 / width, 1 - 0.7 / height, text, va="top", weight="bold", size=size)
     elif sample:
         text = sample[0].upper() + sample[1:]
-        place = {"va": "top", "size": "small", "color": _NOTE_COLOUR}
-        figure.text(1 / width, 1 - 0.4 / height, text, **place)
+        y = 1 - 0.4 / height
+        figure.text(1 / width, y, text, va="top", size="small", color=_NOTE_COLOUR)
     if legend:
         figure.legend(
             handles=list(legend),
