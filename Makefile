@@ -17,7 +17,7 @@ setup: $(VENV)/.installed ## Make .venv with the project and its pinned dependen
 
 .PHONY: demo
 demo: setup ## Train and evaluate on the built-in data set, about two minutes.
-	mlflow run . --env-manager local
+	mlflow run . --env-manager local --experiment-name demo
 
 .PHONY: ui
 ui: setup ## Show the runs in MLflow's web interface, for instance `make ui PORT=5001`.

@@ -38,11 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     print_groups(features)
     import_tensorflow_quietly()
     print_device()
-    from pipeline.tracking.project_run import discard_run
     from pipeline.workflows.train import run_training
 
-    # `mlflow run .` uses the experiment Default if the user has chosen none.
-    discard_run(only_in_default=True)
     finished = run_training(config, run_dir=arguments.run_dir, features=features, run_name=name)
     print_training(finished, is_verbose=arguments.verbose == "true")
     print_next(after_demo(finished.run))

@@ -1,6 +1,5 @@
 """The run that `mlflow run` creates before it starts a command. MLFLOW_RUN_ID contains its id."""
 
-import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,7 +19,6 @@ from pipeline.tracking.store import (
 )
 
 _SECONDS = 10.0
-_DEFAULT_EXPERIMENT_ID = "0"
 
 
 def has_given_name(run_id: str) -> bool:
@@ -77,29 +75,6 @@ def fill_run(
     except STORE_ERRORS as error:
         return first_line(error)
     return None
-
-
-def discard_run(*, only_in_default: bool = False) -> None:
-    """Delete the run that `mlflow run` has created, and do not use it.
-
-    With `only_in_default`, a run in an experiment that the user has chosen is kept. `mlflow run`
-    itself ends the run only if it has not ended yet, so the run is ended before it is deleted.
-    """
-    run_id = os.environ.get("MLFLOW_RUN_ID")
-    if run_id is None:
-        return
-    try:
-        client = _client()
-        experiment_id = client.get_run(run_id).info.experiment_id
-        if only_in_default and experiment_id != _DEFAULT_EXPERIMENT_ID:
-            return
-        client.set_terminated(run_id)
-        client.delete_run(run_id)
-    except STORE_ERRORS:
-        if only_in_default:
-            return
-    for variable in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
-        os.environ.pop(variable, None)
 
 
 def _client() -> MlflowClient:

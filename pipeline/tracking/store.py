@@ -39,6 +39,8 @@ STORE_ERRORS = (
 
 _DATABASES = ("postgresql", "mysql", "mssql")
 _CONNECT_SECONDS = 5
+_RUN_VARIABLES = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
+"""Environment variables with the run and the experiment of `mlflow run`."""
 
 
 class DeliveryError(Exception):
@@ -118,14 +120,19 @@ def store_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def local_store(directory: Path) -> Iterator[None]:
-    """Run the block with `directory` as working directory and with a store in `directory`."""
+    """Run the block with `directory` as working directory and with a store in `directory`.
+
+    The block does not use the run that `mlflow run` has created, which is in another store.
+    """
     before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    hidden = {name: os.environ.pop(name) for name in _RUN_VARIABLES if name in os.environ}
     with contextlib.chdir(directory):
         mlflow.set_tracking_uri(sqlite_url(directory / "mlflow.db"))
         try:
             yield
         finally:
             mlflow.set_tracking_uri(before)
+            os.environ.update(hidden)
 
 
 def open_store(uri: str) -> MlflowClient:

@@ -96,7 +96,7 @@ def test_metrics_in_mlflow_have_the_names_of_the_traits(trained):
 
 def test_every_figure_of_the_traits_is_drawn(trained, run_there):
     names, directory = trained
-    run_there("visualize", "--run_dir", "run")
+    run_there("visualize", "--run_dir", "run", "--all", "true")
     figures = {path.name for path in (directory / "run" / "training_visualizations").iterdir()}
     found = {name for name in figures if name.startswith("trait_") and "_metrics" in name}
     assert found == {f"trait_{name.capitalize()}_metrics.png" for name in names}

@@ -26,7 +26,7 @@ def workspace(tmp_path_factory):
     np.save(path / "data" / "labels.npy", rng.uniform(0.3, 0.7, (40, 5)).astype(np.float32))
     for name, seed in (("mine", 0), ("new", 1)):
         shape = {"num_steps": 3, "static_dim": 8, "dynamic_dim": 4, "seed": seed}
-        features = SyntheticConfig(num_clips=60, clips_per_group=5, **shape)
+        features = SyntheticConfig(num_clips=150, clips_per_group=5, **shape)
         ensure_synthetic_set(path / "features" / name, features)
     return path
 

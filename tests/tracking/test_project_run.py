@@ -1,9 +1,7 @@
-import os
-
 import mlflow
 import pytest
 
-from pipeline.tracking.project_run import discard_run, fill_run, has_given_name
+from pipeline.tracking.project_run import fill_run, has_given_name
 
 
 @pytest.fixture(autouse=True)
@@ -12,10 +10,8 @@ def store(store_uri):
 
 
 @pytest.fixture
-def run_id(client, monkeypatch):
-    run_id = client.create_run("0", run_name="abundant-shad-446").info.run_id
-    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
-    return run_id
+def run_id(client):
+    return client.create_run("0", run_name="abundant-shad-446").info.run_id
 
 
 def test_mlflow_generates_names_that_are_recognized(client):
@@ -49,19 +45,3 @@ def test_a_command_keeps_the_name_that_the_user_has_given(client):
     run_id = client.create_run("0", run_name="final numbers").info.run_id
     fill_run(run_id, name="evaluate demo on test", description="", metrics={}, paths=[])
     assert client.get_run(run_id).info.run_name == "final numbers"
-
-
-def test_a_discarded_run_is_deleted_and_has_ended(client, run_id):
-    discard_run()
-    info = client.get_run(run_id).info
-    assert (info.lifecycle_stage, info.status) == ("deleted", "FINISHED")
-    assert "MLFLOW_RUN_ID" not in os.environ
-
-
-def test_a_run_in_an_experiment_that_the_user_has_chosen_is_kept(client, monkeypatch):
-    experiment = client.create_experiment("mine")
-    run_id = client.create_run(experiment).info.run_id
-    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
-    discard_run(only_in_default=True)
-    assert client.get_run(run_id).info.lifecycle_stage == "active"
-    assert os.environ["MLFLOW_RUN_ID"] == run_id

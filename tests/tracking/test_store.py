@@ -65,6 +65,13 @@ def test_the_database_is_in_a_working_directory_with_special_characters(
         assert sqlite_path(tracking_uri()) == directory / "mlflow.db"
 
 
+def test_a_local_store_does_not_use_the_run_of_mlflow_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0123")
+    with local_store(tmp_path):
+        assert "MLFLOW_RUN_ID" not in os.environ
+    assert os.environ["MLFLOW_RUN_ID"] == "0123"
+
+
 STORED = "http://me:***@host:5000"
 PREFIX = "MLFLOW_TRACKING_"
 
