@@ -7,8 +7,8 @@ from pipeline.core.errors import EXIT_FAULT, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = True
 EPILOG = (
-    "The demo takes about a minute. Only the results file is kept. The run that `mlflow run` creates "
-    "contains this file."
+    "The demo takes about a minute. Only the results file is kept. The run of `mlflow run` also "
+    "contains it."
 )
 
 _SHORT = {"training.num_epochs": "3"}

@@ -118,7 +118,7 @@ def test_three_streams_are_searched_and_served(run_here, write_streams, tmp_path
     assert trained.status == 0, trained.err
     (model,) = mlflow.search_logged_models(
         experiment_ids=[mlflow.get_experiment_by_name("streams").experiment_id],
-        filter_string="name = 'model'",
+        filter_string="name = 'streams'",
         output_format="list",
         max_results=1,
         order_by=[{"field_name": "creation_timestamp", "ascending": False}],
