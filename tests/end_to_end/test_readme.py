@@ -189,6 +189,7 @@ class Shell:
         self._run, self._run_here, self._start = run, run_here, start
         self._directory = directory
         self._server = None
+        self._seeds = None
         self._port = str(free_port())
 
     def execute(self, line):
@@ -221,7 +222,7 @@ class Shell:
     def _quick_options(self, words):
         if "--resume" in words:
             return ()
-        # `predict --explain` later uses the run with seed 2, so this run needs attention.
+        # `predict --explain` then uses the run with seed 2, so this run needs attention.
         needs_attention = words[3] != "train" or words[-2:] == ["--seed", "2"]
         fusion = () if needs_attention else ("--model.fusion", "concat")
         is_demo = any("demo" in word for word in words)
@@ -261,17 +262,19 @@ class Shell:
         return server
 
     def _insert_runs(self, line):
-        """Replace RUN by the newest suitable run, and A, B, ... by the newest runs, oldest first.
+        """Replace A, B and C by the three seeds of the README, and RUN by the newest suitable run.
 
-        If the test subset is evaluated, a suitable run has one, else not.
+        If the command uses the test subset, a suitable run has one.
         """
-        names = re.findall(r"(?<=runs/)(?:RUN|[A-Z])\b", line)
-        if names:
-            needs_test = re.search(r"split[= ]test", line) is not None
-            width = 512 if "--videos_dir" in line else 6
-            runs = [run for run in self._trained_runs(width) if has_test(run) is needs_test]
-            for name, run in zip(names, runs[-len(names) :], strict=True):
-                line = re.sub(rf"runs/{name}\b", f"runs/{run.name}", line)
+        for letter in re.findall(r"(?<=runs/)[ABC]\b", line):
+            self._seeds = self._seeds or self._trained_runs(6)
+            run = self._seeds["ABC".index(letter)]
+            line = re.sub(rf"runs/{letter}\b", f"runs/{run.name}", line)
+        if re.search(r"runs/RUN\b", line):
+            runs = self._trained_runs(512 if "--videos_dir" in line else 6)
+            if re.search(r"split[= ]test", line):
+                runs = [run for run in runs if has_test(run)]
+            line = re.sub(r"runs/RUN\b", f"runs/{runs[-1].name}", line)
         return line
 
     def _trained_runs(self, width):
