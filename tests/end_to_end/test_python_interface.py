@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -27,7 +28,7 @@ def workspace(tmp_path_factory):
     np.save(path / "data" / "labels.npy", rng.uniform(0.3, 0.7, (40, 5)).astype(np.float32))
     for name, seed in (("mine", 0), ("new", 1)):
         shape = {"num_steps": 3, "static_dim": 8, "dynamic_dim": 4, "seed": seed}
-        features = SyntheticConfig(num_clips=60, clips_per_group=5, **shape)
+        features = SyntheticConfig(num_clips=120, clips_per_group=5, **shape)
         ensure_synthetic_set(path / "features" / name, features)
     return path
 
@@ -36,7 +37,8 @@ def workspace(tmp_path_factory):
 def _in_workspace(workspace, monkeypatch):
     monkeypatch.chdir(workspace)
     # The figures take most of the time, and test_visualize.py tests them.
-    monkeypatch.setattr("pipeline.workflows.training_steps._visualize", lambda *_: None)
+    nothing = SimpleNamespace(problems=())
+    monkeypatch.setattr("pipeline.workflows.training_steps.visualize_run", lambda *_, **__: nothing)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace / 'mlflow.db'}")
     yield
     mlflow.set_tracking_uri(None)

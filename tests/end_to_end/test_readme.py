@@ -189,12 +189,11 @@ class Shell:
         self._run, self._run_here, self._start = run, run_here, start
         self._directory = directory
         self._server = None
-        self._seeds = None
         self._port = str(free_port())
 
     def execute(self, line):
         """Run a line; return the exit status and the output."""
-        words = shlex.split(self._insert_runs(line))
+        words = shlex.split(self._insert_run(line))
         environment = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
         words = words[len(environment) :]
         if words[0] == "make":
@@ -261,15 +260,11 @@ class Shell:
         wait_for_server(f"http://127.0.0.1:{self._port}/{page}", server)
         return server
 
-    def _insert_runs(self, line):
-        """Replace A, B and C by the three seeds of the README, and RUN by the newest suitable run.
+    def _insert_run(self, line):
+        """Replace RUN by the newest run with suitable streams.
 
-        If the command uses the test subset, a suitable run has one.
+        If the command uses the test subset, the run has one.
         """
-        for letter in re.findall(r"(?<=runs/)[ABC]\b", line):
-            self._seeds = self._seeds or self._trained_runs(6)
-            run = self._seeds["ABC".index(letter)]
-            line = re.sub(rf"runs/{letter}\b", f"runs/{run.name}", line)
         if re.search(r"runs/RUN\b", line):
             runs = self._trained_runs(512 if "--videos_dir" in line else 6)
             if re.search(r"split[= ]test", line):
