@@ -25,20 +25,21 @@ def _environment(monkeypatch):
 def test_a_path_is_a_complete_configuration(tmp_path, kind):
     path = tmp_path / "mine.yaml"
     path.write_text("name: mine\nseed: 3\n")
-    config, given = experiment_config(kind(path), {"training.num_epochs": 7})
+    config, given, base = experiment_config(kind(path), {"training.num_epochs": 7})
     assert (config.name, config.seed, config.training.num_epochs) == ("mine", 3, 7)
     assert given is None
+    assert (base.seed, base.training.num_epochs) == (3, ExperimentConfig().training.num_epochs)
 
 
 @pytest.mark.parametrize("config", [None, {"seed": 3}])
 def test_without_a_file_the_given_names_are_returned(config):
-    loaded, given = experiment_config(config, {"model.num_heads": 2})
+    loaded, given, _ = experiment_config(config, {"model.num_heads": 2})
     assert set(given) == {*(config or {}), "model.num_heads"}
     assert loaded.seed == (config or {}).get("seed", ExperimentConfig().seed)
 
 
 def test_an_object_is_changed_only_by_the_settings():
-    config, given = experiment_config(ExperimentConfig(seed=3), {"model.num_heads": 2})
+    config, given, _ = experiment_config(ExperimentConfig(seed=3), {"model.num_heads": 2})
     assert (config.seed, config.model.num_heads, given) == (3, 2, None)
 
 

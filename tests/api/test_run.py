@@ -91,7 +91,7 @@ def test_a_figure_is_drawn_for_notebooks_and_files(run, tmp_path):
 
 def test_only_figures_with_data_are_listed(run):
     # The correlation of metrics needs three epochs, but the run has two.
-    assert "calibration" in run.figures
+    assert "scores_and_baselines" in run.figures
     assert "metrics_correlation_matrix" not in run.figures
     with pytest.raises(PipelineError, match=r"\b(three|3) epochs"):
         run.figure("metrics_correlation_matrix")
@@ -133,7 +133,7 @@ READ = """
 import sys, pipeline
 run = pipeline.Run.load(sys.argv[1])
 run, run.history, run.evaluation.scores, run.predictions(), run.attention, run.figures
-run.figure("calibration")
+run.figure("scores_and_baselines")
 print("tensorflow" in sys.modules)
 run.model
 print("tensorflow" in sys.modules)

@@ -173,7 +173,7 @@ def test_mlflow_has_the_code_version(tracked, repository):
 def test_mlflow_has_every_subset_point_and_file(tracked, client):
     run_id = tracked.info.run_id
     subsets = {each.tags[0].value: each.dataset for each in tracked.inputs.dataset_inputs}
-    assert subsets.keys() == {"train", "validation", "test"}
+    assert {"train", "validation", "test"} <= subsets.keys()
     assert json.loads(subsets["test"].profile)["num_clips"] == 48
     for name, last_step in (("per_epoch/ccc/val", 2), ("step/loss", 10)):
         steps = [point.step for point in client.get_metric_history(run_id, name)]
