@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--filter",
         default="",
         help="MLflow filter for the runs of --experiment, for instance "
-        "\"params.`config.model.fusion` = 'concat'\"",
+        "\"params.`model.fusion` = 'concat'\"",
     )
     add_split(parser)
     add_path(

@@ -112,7 +112,7 @@ def evaluate_model(
 ) -> Evaluation:
     """Evaluate a model from MLflow. Log the result to the MLflow run of the model.
 
-    `model_uri` is, for example, `runs:/RUN_ID/model` or `models:/NAME@ALIAS`. The other arguments
+    `model_uri` is, for example, `models:/NAME/VERSION` or `models:/NAME@ALIAS`. The other arguments
     are those of `evaluate_run`.
 
     Raises:

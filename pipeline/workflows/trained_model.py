@@ -66,7 +66,7 @@ def load_trained_model(run: RunDirectory) -> TrainedModel:
 
 
 def fetch_trained_model(model_uri: str) -> TrainedModel:
-    """Download and load a model from MLflow, e.g. `runs:/RUN_ID/model` or `models:/NAME@ALIAS`.
+    """Download and load a model from MLflow, e.g. `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
 
     Raises:
         PipelineError: If the download fails, or `train` did not log this model.

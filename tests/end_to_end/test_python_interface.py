@@ -10,6 +10,7 @@ import pytest
 import pipeline
 from pipeline.config.schema import SyntheticConfig
 from pipeline.core.errors import RunError
+from pipeline.core.traits import TRAITS
 from pipeline.data.synthetic import ensure_synthetic_set
 
 pytestmark = pytest.mark.slow
@@ -26,7 +27,7 @@ def workspace(tmp_path_factory):
     np.save(path / "data" / "labels.npy", rng.uniform(0.3, 0.7, (40, 5)).astype(np.float32))
     for name, seed in (("mine", 0), ("new", 1)):
         shape = {"num_steps": 3, "static_dim": 8, "dynamic_dim": 4, "seed": seed}
-        features = SyntheticConfig(num_clips=150, clips_per_group=5, **shape)
+        features = SyntheticConfig(num_clips=120, clips_per_group=5, **shape)
         ensure_synthetic_set(path / "features" / name, features)
     return path
 
@@ -47,11 +48,26 @@ def run_code(code):
     return names
 
 
+def quick_code(code):
+    """Return the code with one epoch per training."""
+    quick, number = re.subn(r"(epochs\"?[=:] ?)\d+", r"\g<1>1", code)
+    assert number
+    return quick
+
+
+def code_of(repository, page):
+    """Return the Python examples of a page of the documentation."""
+    text = (repository / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+FIRST_VERSION = "train_personality_model"
+
+
 def test_the_classes_of_the_first_version_run_and_warn_of_missing_groups(repository):
     from pipeline.data.splits import NoGroupsWarning
 
-    page = (repository / "docs" / "python.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?train_personality_model.*?)```", page, flags=re.DOTALL)
+    (code,) = [code for code in code_of(repository, "python") if FIRST_VERSION in code]
     quick, number = re.subn(r"epochs=\d+", "epochs=1", code)
     assert number == 2
     with pytest.warns(NoGroupsWarning, match=r"Give a clips\.csv"):
@@ -70,7 +86,7 @@ def tracked(workspace):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(workspace)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace / 'mlflow.db'}")
-        settings = {"training.num_epochs": 1, "evaluation.figures": False}
+        settings = {"training.num_epochs": 1, "data.test_fraction": 0.2}
         run = pipeline.train(features_dir="features/mine", settings=settings, run_dir="tracked")
     (found,) = mlflow.search_runs(
         search_all_experiments=True,
@@ -105,10 +121,28 @@ def test_an_unknown_mlflow_run_is_an_error(tracked):
         pipeline.Run.load("0" * 32)
 
 
+def test_the_examples_of_the_page_run(repository, tracked):
+    examples = [code for code in code_of(repository, "python") if FIRST_VERSION not in code]
+    # Searches have tests of their own, and this condition is false in the test.
+    assert sum('__name__ == "__main__"' in code for code in examples) == 1
+    code = quick_code("".join(examples)).replace('"runs/RUN"', "run.path")
+    # The attention is measured together with the figures. The tutorial also reads it.
+    code, number = re.subn(r"^run\.attention.*$", "", code, flags=re.MULTILINE)
+    assert number == 1
+    names = run_code(code.replace("runs/OTHER", str(tracked[0].path)))
+    assert names["table"]["error"].between(0, 1).all()
+    assert names["test"].split == "test"
+
+
+def test_the_recipes_for_mlflow_run(repository, tracked):
+    code = "".join(code_of(repository, "mlflow")).replace("features/demo", "features/mine")
+    names = run_code(code.replace("RUN_ID", tracked[1]))
+    assert names["traits"] == list(TRAITS)
+    expected = names["network"].predict(names["inputs"], verbose=0)
+    np.testing.assert_allclose(names["scores"], expected, atol=1e-5)
+
+
 def test_the_example_of_the_readme_runs(repository):
     readme = (repository / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"## From Python\n.*?```python\n(.*?)```", readme, flags=re.DOTALL)
-    quick, number = re.subn(r"(epochs\"?[=:] ?)\d+", r"\g<1>1", code)
-    assert number
-    names = run_code(quick)
-    assert names.keys() & {"run", "report"}
+    assert "other" in run_code(quick_code(code))

@@ -193,7 +193,7 @@ class Shell:
 
     def execute(self, line):
         """Run a line; return the exit status and the output."""
-        words = shlex.split(self._insert_runs(line))
+        words = shlex.split(self._insert_run(line))
         environment = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
         words = words[len(environment) :]
         if words[0] == "make":
@@ -221,7 +221,7 @@ class Shell:
     def _quick_options(self, words):
         if "--resume" in words:
             return ()
-        # `predict --explain` later uses the run with seed 2, so this run needs attention.
+        # `predict --explain` then uses the run with seed 2, so this run needs attention.
         needs_attention = words[3] != "train" or words[-2:] == ["--seed", "2"]
         fusion = () if needs_attention else ("--model.fusion", "concat")
         is_demo = any("demo" in word for word in words)
@@ -260,18 +260,16 @@ class Shell:
         wait_for_server(f"http://127.0.0.1:{self._port}/{page}", server)
         return server
 
-    def _insert_runs(self, line):
-        """Replace RUN by the newest suitable run, and A, B, ... by the newest runs, oldest first.
+    def _insert_run(self, line):
+        """Replace RUN by the newest run with suitable streams.
 
-        If the test subset is evaluated, a suitable run has one, else not.
+        If the command uses the test subset, the run has one.
         """
-        names = re.findall(r"(?<=runs/)(?:RUN|[A-Z])\b", line)
-        if names:
-            needs_test = re.search(r"split[= ]test", line) is not None
-            width = 512 if "--videos_dir" in line else 6
-            runs = [run for run in self._trained_runs(width) if has_test(run) is needs_test]
-            for name, run in zip(names, runs[-len(names) :], strict=True):
-                line = re.sub(rf"runs/{name}\b", f"runs/{run.name}", line)
+        if re.search(r"runs/RUN\b", line):
+            runs = self._trained_runs(512 if "--videos_dir" in line else 6)
+            if re.search(r"split[= ]test", line):
+                runs = [run for run in runs if has_test(run)]
+            line = re.sub(r"runs/RUN\b", f"runs/{runs[-1].name}", line)
         return line
 
     def _trained_runs(self, width):
