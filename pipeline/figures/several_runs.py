@@ -41,7 +41,8 @@ def _draw(data: tuple[ComparedRuns, ...], style: Style) -> Figure:
     interval = f"{percent(first.confidence, 1)} interval"
     figure, panels = build_panels(
         style,
-        title=f"Differences from {reference} ({shorten_run_name(first.names[0])}), {first.clips}",
+        title=f"Differences from {reference} ({shorten_run_name(first.names[0])})",
+        sample=first.clips,
         num_panels=len(METRICS),
         columns=3,
         aspect=min(1.6, 0.12 * len(data) + 0.15),

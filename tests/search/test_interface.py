@@ -22,8 +22,8 @@ def searched(repository, tmp_path, monkeypatch):
     write_config(study.search_dir / "best.yaml", ExperimentConfig(name="better"))
     (study.search_dir / "trials.csv").write_text("trial,state,ccc\n0,COMPLETE,0.5\n1,PRUNED,\n")
     conclusion = SimpleNamespace(
-        best_run=RunDirectory(golden),
-        verdict="The best is better.",
+        run=RunDirectory(golden),
+        decision="USE trial-0000. It is better.",
         report=read_report(golden / "evaluation.json"),
     )
     outcome = SimpleNamespace(
@@ -60,7 +60,7 @@ def test_the_result_has_trials_the_best_settings_and_a_run(searched):
     assert result.config.name == "better"
     assert result.run.name == "finished"
     assert "1 trials complete, 1 pruned" in repr(result)
-    assert "The best is better." in repr(result)
+    assert "USE trial-0000. It is better." in repr(result)
 
 
 def test_a_helper_process_has_no_result(searched):
