@@ -87,6 +87,7 @@ def tracked(workspace):
         patch.chdir(workspace)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace / 'mlflow.db'}")
         settings = {"training.num_epochs": 1, "data.test_fraction": 0.2}
+        settings |= {"evaluation.figures": False, "tracking.patience_seconds": 60}
         run = pipeline.train(features_dir="features/mine", settings=settings, run_dir="tracked")
     (found,) = mlflow.search_runs(
         search_all_experiments=True,
