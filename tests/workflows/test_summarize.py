@@ -104,7 +104,9 @@ def test_runs_of_an_experiment_are_found_here_or_downloaded(own_directory, make_
     here, gone = make_run("here", 0.1), make_run("gone", 0.2)
     ids = []
     for path, run_dir in ((here, here), (gone, "/nowhere/gone")):
-        run_id = client.create_run(experiment_id, tags={"run_dir": str(run_dir)}).info.run_id
+        run_id = client.create_run(
+            experiment_id, tags={"run_dir": str(run_dir), "best_epoch": "1"}
+        ).info.run_id
         client.log_artifacts(run_id, str(path))
         client.set_terminated(run_id, "FINISHED")
         ids.append(run_id)
