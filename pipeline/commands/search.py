@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_path(
         parser,
         "space",
-        f"search space: file (.yaml) or name (default: {_DEFAULT_SPACE.stem}, with the fusion, the "
-        "size of the model and the optimizer)",
+        f"search space: file (.yaml) or name (default: {_DEFAULT_SPACE.stem}, with the size of the "
+        "model, dropout and the optimizer)",
     )
     add_features(parser)
     parser.add_argument(
