@@ -15,6 +15,7 @@ from pipeline.commands.arguments import (
     optional_count,
 )
 from pipeline.commands.demo import DEMO_CONFIG, DEMO_SPACE
+from pipeline.config.experiment_files import DEFAULT_SPACE
 from pipeline.core.errors import EXIT_INCOMPLETE, EXIT_OK
 
 TAKES_OVERRIDES = True
@@ -28,7 +29,6 @@ EPILOG = (
 )
 
 _NUM_TRIALS = 40
-_DEFAULT_SPACE = DEMO_SPACE.with_name("cross_attention.yaml")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_path(
         parser,
         "space",
-        f"search space: file (.yaml) or name (default: {_DEFAULT_SPACE.stem}, with the size of the "
+        f"search space: file (.yaml) or name (default: {DEFAULT_SPACE}, with the size of the "
         "model, dropout and the optimizer)",
     )
     add_features(parser)
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     overrides = feature_overrides(arguments)
     if arguments.config is None and arguments.space is None and not overrides:
         arguments.config, arguments.space = DEMO_CONFIG, DEMO_SPACE
-    space_path = arguments.space or _DEFAULT_SPACE
+    space_path = arguments.space or DEFAULT_SPACE
     config = load_config(arguments.config, with_environment({**overrides, **arguments.overrides}))
     from pipeline.search.run import SearchOptions, run_search
 

@@ -8,6 +8,9 @@ from pipeline.core.near_names import did_you_mean, did_you_mean_path
 
 Kind = Literal["experiment", "search", "extraction"]
 
+DEFAULT_SPACE: Final = Path("cross_attention")
+"""Name of the space that `search` uses if none is given."""
+
 _FOLDERS: Final[dict[Kind, str]] = {
     "experiment": "",
     "search": "search",

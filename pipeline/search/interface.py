@@ -17,6 +17,7 @@ from pipeline.api.inputs import (
     path_of,
 )
 from pipeline.api.run import Run
+from pipeline.config.experiment_files import DEFAULT_SPACE
 from pipeline.config.loading import load_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import ConfigError, SearchError
@@ -82,7 +83,7 @@ class SearchResult(Displayed):
 
 def search(
     config: ConfigLike,
-    space: PathLike,
+    space: PathLike = DEFAULT_SPACE,
     *,
     num_trials: int | None = None,
     timeout_minutes: float | None = None,
