@@ -8,6 +8,7 @@ again. The time of an event is read from the run log, so an event that is sent t
 time in both copies. Therefore MLflow stores it only once.
 """
 
+import contextlib
 import dataclasses
 import logging
 import secrets
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 
 import filelock
 from mlflow import MlflowClient
+from mlflow.entities import Experiment
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
@@ -125,6 +127,8 @@ class Mirror:
         if events or not link.run_id or (retries_rejected and link.refused):
             client = self._connect(link.tracking_uri)
             self._link = link = self._with_run(client, link)
+            if not link.delivered and not link.parent_dir:
+                _describe_experiment(client, link.run_id)
             # The events are read again, because the new link was added to the run log.
             events, end = read_pending_events(self._run, start=link.delivered)
             sender = EventSender(self._run, client, link, on_rejection=self._handle_rejection)
@@ -313,6 +317,18 @@ def deliver_rest(run: RunDirectory, *, seconds: float | None = PATIENCE_SECONDS)
         return str(error)
 
 
+def _describe_experiment(client: MlflowClient, run_id: str) -> None:
+    """Describe the experiment of a run, unless it has a description or is MLflow's default.
+
+    `mlflow run` creates experiments without a description.
+    """
+    with contextlib.suppress(*STORE_ERRORS):  # the description is not worth another attempt
+        experiment = client.get_experiment(client.get_run(run_id).info.experiment_id)
+        is_default = experiment.name == Experiment.DEFAULT_EXPERIMENT_NAME
+        if not is_default and not experiment.tags.get(MLFLOW_RUN_NOTE):
+            client.set_experiment_tag(experiment.experiment_id, MLFLOW_RUN_NOTE, EXPERIMENT)
+
+
 def _find_or_create_experiment(client: MlflowClient, link: Link) -> str:
     experiment = call_store(client.get_experiment_by_name, link.experiment)
     if experiment is None:
@@ -324,8 +340,7 @@ def _find_or_create_experiment(client: MlflowClient, link: Link) -> str:
             # and `%` in a plain path as parts of a URI.
             location = (database.parent / "mlruns" / secrets.token_hex(9)).as_uri()
         try:
-            tags = {MLFLOW_RUN_NOTE: EXPERIMENT}
-            return str(client.create_experiment(link.experiment, location, tags))
+            return str(client.create_experiment(link.experiment, location))
         except STORE_ERRORS as error:
             if not has_code(error, RESOURCE_ALREADY_EXISTS):
                 raise StoreUnavailableError(first_line(error)) from error

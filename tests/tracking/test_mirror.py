@@ -66,6 +66,25 @@ def test_runs_are_created_in_one_experiment_with_their_names(make_run, client):
     assert {each.status for each in created.values()} == {"RUNNING"}
 
 
+@pytest.mark.parametrize(
+    ("name", "tags", "start"),
+    [
+        ("mine", {}, "Models that predict"),
+        ("mine", {"mlflow.note.content": "my notes"}, "my notes"),
+        ("Default", {}, ""),
+    ],
+)
+def test_an_experiment_without_a_description_gets_one(make_run, client, name, tags, start):
+    experiment_id = "0" if name == "Default" else client.create_experiment(name, tags=tags)
+    created = client.create_run(experiment_id)
+    run = make_run(run_id=created.info.run_id)
+    RunLog(run.run_log_path).log_params({"seed": 7})
+    Mirror(run).deliver()
+    found = client.get_experiment(experiment_id).tags.get("mlflow.note.content", "")
+    assert found.startswith(start)
+    assert bool(found) == bool(start)
+
+
 def test_an_experiment_created_by_another_process_is_used(run, client, monkeypatch):
     experiment_id = client.create_experiment("ocean")
     find, calls = MlflowClient.get_experiment_by_name, []
