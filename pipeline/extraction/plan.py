@@ -1,7 +1,8 @@
 """Plan an extraction: describe the features, and build a task for each clip."""
 
 import importlib.metadata
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -39,15 +40,21 @@ class Plan:
     failed: Sequence[Result]
     """Clips whose files cannot be read."""
 
-    def remaining(self, clip_ids: Iterable[str]) -> list[Task]:
-        """Return the tasks of uncached clips.
+    def shown_clips(self, clip_ids: Iterable[str], groups: Mapping[str, str]) -> list[str]:
+        """Return the clips for the contact sheet, from as many groups as possible.
 
-        The first `num_shown` clips need an image strip for the contact sheet.
+        `groups` contains the group of each clip.
         """
-        tasks = (
-            replace(self.tasks[clip_id], with_strip=number < self.num_shown)
-            for number, clip_id in enumerate(clip_ids)
-        )
+        order: dict[str, int] = {}
+        counts: Counter[str] = Counter()
+        for clip_id in clip_ids:
+            order[clip_id] = counts[groups[clip_id]]
+            counts[groups[clip_id]] += 1
+        return sorted(order, key=order.__getitem__)[: self.num_shown]
+
+    def remaining(self, clip_ids: Iterable[str], *, shown: Collection[str]) -> list[Task]:
+        """Return the tasks of uncached clips. The clips `shown` need an image strip."""
+        tasks = (replace(self.tasks[clip_id], with_strip=clip_id in shown) for clip_id in clip_ids)
         return [task for task in tasks if not is_cached(task)]
 
 

@@ -146,7 +146,8 @@ def extract_features(
             write_unmatched(path, clips.unmatched)
             if len(clips.unmatched):
                 report(describe_unmatched(path, len(clips.unmatched)))
-        tasks = plan.remaining(plan.tasks)
+        group_of = clips.columns["group"].to_dict()
+        tasks = plan.remaining(plan.tasks, shown=plan.shown_clips(plan.tasks, group_of))
         results = _run(job, tasks, num_workers=num_workers, engine=engine)
         failed = [*clips.failed, *plan.failed, *(each for each in results if not each.is_done)]
         write_failures(failures_path, [*failed, *clips.unused])
@@ -158,7 +159,8 @@ def extract_features(
                 f"{failed[0].reason} ({failed[0].stage}). {failures_path} lists all of them."
             )
         # Later clips replace failed clips on the contact sheet.
-        replacements = plan.remaining(list(done)[: plan.num_shown])
+        shown = plan.shown_clips(done, group_of)
+        replacements = plan.remaining(shown, shown=shown)
         _run(job, replacements, num_workers=num_workers, engine=engine)
         warnings, sheet = _write_set(plan, features_dir, done, clips, annotations, report)
     return ExtractionOutcome(
@@ -266,7 +268,8 @@ def _write_set(
         "traits"
     )
     if not is_same or not sheet.exists():
-        write_contact_sheet(features_dir, list(paths.values())[: plan.num_shown])
+        shown = plan.shown_clips(tasks, clips.columns["group"].to_dict())
+        write_contact_sheet(features_dir, [paths[clip_id] for clip_id in shown])
     if not is_same or not is_complete(features_dir, found):
         metadata = {
             "encoder": plan.description,

@@ -21,13 +21,19 @@ def describe(**settings):
     return describe_features(Job(config=ExtractionConfig(**settings)))
 
 
-def test_every_clip_has_a_task_and_the_first_clips_are_on_the_contact_sheet(tmp_path, make_sources):
-    job = Job(config=ExtractionConfig(num_shown=1))
-    plan = plan_extraction(job, make_sources("a.mp4", "b.mp4"), tmp_path / "out")
-    first, second = plan.remaining(plan.tasks)
+def test_every_clip_has_a_task_and_the_shown_clips_have_a_strip(tmp_path, make_sources):
+    plan = plan_extraction(JOB, make_sources("a.mp4", "b.mp4"), tmp_path / "out")
+    first, second = plan.remaining(plan.tasks, shown=["a.mp4"])
     assert (first.source.clip_id, second.source.clip_id) == ("a.mp4", "b.mp4")
     assert first.path != second.path
     assert (first.with_strip, second.with_strip) == (True, False)
+
+
+def test_the_contact_sheet_shows_as_many_groups_as_possible(tmp_path, make_sources):
+    job = Job(config=ExtractionConfig(num_shown=3))
+    groups = {"a.mp4": "anna", "b.mp4": "anna", "c.mp4": "ben", "d.mp4": "ben"}
+    plan = plan_extraction(job, make_sources(*groups), tmp_path / "out")
+    assert plan.shown_clips(plan.tasks, groups) == ["a.mp4", "c.mp4", "b.mp4"]
 
 
 def test_unfinished_files_of_a_killed_worker_are_removed(tmp_path, make_sources):

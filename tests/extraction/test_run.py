@@ -112,9 +112,12 @@ def test_a_deleted_file_is_written_again(extract, out, name):
 def test_later_clips_replace_failed_clips_on_the_contact_sheet(extract, videos, tmp_path):
     for number in range(3):
         (videos / f"0{number}.mp4").write_bytes(b"")
-    outcome = extract()
+    one_group_per_clip = "regex:(.+)"
+    outcome = extract(groups=one_group_per_clip)
     assert counts(outcome) == (3, 0, 3)
-    whole = extract(features_dir=tmp_path / "whole", videos_dir=videos / "part 1")
+    whole = extract(
+        features_dir=tmp_path / "whole", videos_dir=videos / "part 1", groups=one_group_per_clip
+    )
     assert whole.contact_sheet_path.read_bytes() == outcome.contact_sheet_path.read_bytes()
 
 
