@@ -16,7 +16,7 @@ help: ## List the targets.
 setup: $(VENV)/.installed ## Make .venv with the project and its pinned dependencies.
 
 .PHONY: demo
-demo: setup ## Train and evaluate on the built-in data set, about two minutes.
+demo: setup ## Train and evaluate on the built-in data set, a few minutes.
 	mlflow run . --env-manager local --experiment-name demo
 
 .PHONY: ui

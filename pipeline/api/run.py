@@ -228,11 +228,18 @@ class Run(Displayed):
                 found.append(name)
         return tuple(found)
 
-    def figure(self, name: str, *, style: Literal["screen", "paper"] = "screen") -> "Figure":
+    def figure(
+        self,
+        name: str,
+        *,
+        split: Literal["validation", "test", "all"] = "validation",
+        style: Literal["screen", "paper"] = "screen",
+    ) -> "Figure":
         """Draw one figure.
 
         Args:
             name: Name of the figure; `figures` contains all names.
+            split: Evaluated clips in the figure.
             style: `screen`, or `paper` for figures without titles, as wide as one or two columns.
 
         Returns:
@@ -246,7 +253,7 @@ class Run(Displayed):
         """
         from pipeline.figures.base.style import STYLES
 
-        specs, inputs = self._figure_specs()
+        specs, inputs = self._figure_specs(split)
         for given, known, kind in ((name, specs, "figure"), (style, STYLES, "style")):
             if given not in known:
                 raise PipelineError(
@@ -275,11 +282,13 @@ class Run(Displayed):
     def _is_ridge(self) -> bool:
         return self._directory.summary_path.exists() and self.summary.is_ridge
 
-    def _figure_specs(self) -> "tuple[Mapping[str, FigureSpec], Mapping[str, Any]]":
+    def _figure_specs(
+        self, split: str = "validation"
+    ) -> "tuple[Mapping[str, FigureSpec], Mapping[str, Any]]":
         """Return the specifications of all figures by name, and the inputs of the figures."""
         from pipeline.workflows.visualize import figure_specs, read_inputs
 
-        inputs = read_inputs(self._directory)
+        inputs = read_inputs(self._directory, split)
         return figure_specs(inputs["trait_names"]), inputs
 
     def _checked(self, path: Path) -> Path:

@@ -1,10 +1,11 @@
 """Print the commands that are useful after a command, as the last lines of its output."""
 
+import importlib.util
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.core.installation import program, ui_command
+from pipeline.core.installation import activation_command, install_command, program, ui_command
 from pipeline.core.run_directory import RunDirectory
 
 _REPORT = "open the report"
@@ -37,9 +38,13 @@ def after_training(run: RunDirectory, *, has_test_clips: bool) -> dict[str, str]
 
 def after_demo(run: RunDirectory) -> dict[str, str]:
     """Return the steps after the demo: the results, and how to use other data."""
+    activate = activation_command()
+    has_video = importlib.util.find_spec("av") is not None
     return {
         **_open_report(run),
         **_show_runs(run),
+        **({"activate the environment": activate} if activate else {}),
+        **({} if has_video else {"install support for videos": install_command("video")}),
         "use your own videos": command("extract", videos_dir="VIDEOS", features_dir="features/own"),
         "use your own features": f"{program()} prepare --help",
     }

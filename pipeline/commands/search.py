@@ -78,7 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.config is None and arguments.space is None and not overrides:
         arguments.config, arguments.space = DEMO_CONFIG, DEMO_SPACE
     space_path = arguments.space or DEFAULT_SPACE
-    config = load_config(arguments.config, with_environment({**overrides, **arguments.overrides}))
+    overrides = with_environment({**overrides, **arguments.overrides})
+    config = load_config(arguments.config, overrides)
+    given = overrides if arguments.config is None else None
     from pipeline.search.run import SearchOptions, run_search
 
     if arguments.num_trials is None and arguments.timeout_minutes is None:
@@ -86,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = [field.name for field in dataclasses.fields(SearchOptions)]
     options = SearchOptions(**{name: getattr(arguments, name) for name in names})
     try:
-        outcome = run_search(config, space_path, options)
+        outcome = run_search(config, space_path, options, given=given, report=print_line)
     except KeyboardInterrupt:
         print_line("Finished trials are kept. Give the same command to continue.")
         raise

@@ -1,5 +1,7 @@
 """Commands that a user can type, depending on how this project is installed and was started."""
 
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Final
@@ -23,6 +25,18 @@ def install_command(*extras: str) -> str:
     if root is None:
         return f"pip install '{SCRIPT}[{names}]'"
     return f"pip install -e '{'.' if root == Path.cwd() else root}[{names}]'"
+
+
+def activation_command() -> str:
+    """Return the command that activates the virtual environment of this program, or "".
+
+    The result is empty without a virtual environment, or if it is active.
+    """
+    script = Path(sys.prefix) / "bin" / "activate"
+    if sys.prefix == sys.base_prefix or os.environ.get("VIRTUAL_ENV") or not script.is_file():
+        return ""
+    here = Path.cwd()
+    return f". {shlex.quote(str(script.relative_to(here) if here in script.parents else script))}"
 
 
 def program() -> str:

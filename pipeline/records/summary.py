@@ -11,7 +11,8 @@ from pipeline.records.typed_json import read_record
 
 RIDGE_NOTE: Final = (
     "no epoch was clearly better than ridge regression, so the scores of the model are those of "
-    "the ridge regression (epoch 0). They do not depend on the attention."
+    "the ridge regression (epoch 0), limited smoothly to the range from 0 to 1. They do not depend "
+    "on the attention."
 )
 
 

@@ -79,7 +79,7 @@ def _training(records: RunRecords) -> Iterator[str]:
             for name, each in features.streams.items()
         ]
         encoder = encoder_name(features.encoder)
-        origin = f", computed by {encoder}" if encoder else ""
+        origin = f" (encoder: {encoder})" if encoder else ""
         yield f"Each clip has {listing(streams)}{origin}."
     seconds = records.time_logs.total_training_time if records.time_logs is not None else None
     took = f" and {duration(seconds)}" if seconds is not None else ""

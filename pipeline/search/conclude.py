@@ -25,6 +25,7 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split
 from pipeline.evaluation.comparison import Comparison
 from pipeline.records.evaluation import EvaluationReport, read_report
+from pipeline.report.headline import headline
 from pipeline.search.mlflow_runs import trial_run_id
 from pipeline.search.study.retries import IS_DEFAULT
 from pipeline.search.study_spec import StudySpec, without_outputs
@@ -63,10 +64,11 @@ class Conclusion:
     def decision(self) -> str:
         """The recommendation and its reason, as one line."""
         action = "KEEP THE DEFAULT" if self.recommended == _DEFAULT else f"USE {self.recommended}"
+        baselines = f"The recommended model: {headline(self.report)}."
         if self.comparison is None:
-            return f"{action}: no trial has a better validation score."
+            return f"{action}: no trial has a better validation score. {baselines}"
         reason = self.comparison.verdicts[self.metric]
-        return f"{action}. On {self.comparison.sample} that no trial used: {reason}"
+        return f"{action}. On {self.comparison.sample} that no trial used: {reason} {baselines}"
 
 
 def conclude_search(

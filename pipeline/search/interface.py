@@ -125,7 +125,7 @@ def search(
     if num_trials is None and timeout_minutes is None:
         raise ConfigError("Give num_trials or timeout_minutes, or both.")
     features = feature_arguments(labels, features_dir=features_dir)
-    experiment, _, _ = experiment_config(config, {**features, **(settings or {})})
+    experiment, given, _ = experiment_config(config, {**features, **(settings or {})})
     options = SearchOptions(
         num_trials=num_trials,
         timeout_minutes=timeout_minutes,
@@ -135,7 +135,13 @@ def search(
         run_dir=path_of(run_dir),
         engine=engine,
     )
-    outcome = run_search(experiment, Path(space).expanduser(), options)
+    outcome = run_search(
+        experiment,
+        Path(space).expanduser(),
+        options,
+        given=given,
+        report=lambda line: _logger.info("%s", line),
+    )
     if outcome.conclusion is None:
         raise SearchError(
             f"{outcome.run.path}: this process has run trials for the search in "

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +63,7 @@ from pipeline.workflows.features import (
     open_features,
     with_absolute_paths,
 )
+from pipeline.workflows.new_run import settings_for_features
 from pipeline.workflows.session import Session, open_session
 
 if TYPE_CHECKING:
@@ -113,12 +114,23 @@ class SearchOutcome:
     """Figures of the study; None in a helper process."""
 
 
-def run_search(config: ExperimentConfig, space_path: Path, options: SearchOptions) -> SearchOutcome:
+def run_search(
+    config: ExperimentConfig,
+    space_path: Path,
+    options: SearchOptions,
+    *,
+    given: Collection[str] | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> SearchOutcome:
     """Start or continue a search, then recommend the best or the default configuration.
 
     The space file lists the settings of `config` that the trials vary. The main process uses the
     run directory in which the study was created. Processes with other run directories are helper
     processes, which only run trials.
+
+    `given` contains the dotted names of the settings that the user has given, if the other settings
+    depend on the number of clips, as in a training without a configuration file. `report` gets one
+    line with these settings.
 
     Raises:
         PipelineError: If the input is invalid. In this case, no trial starts.
@@ -131,6 +143,9 @@ def run_search(config: ExperimentConfig, space_path: Path, options: SearchOption
     check_labels_vary(features)
     log_feature_warnings(features)
     config = _with_test_subset(config, features)
+    if given is not None:
+        config, chosen = settings_for_features(config, features, given=given)
+        report(chosen)
     space = load_space(space_path, config)
     split = search_split(features, config)
     plan_fits(features, split, config)

@@ -89,6 +89,11 @@ def test_a_figure_is_drawn_for_notebooks_and_files(run, tmp_path):
     assert figure._repr_png_().startswith(b"\x89PNG")
 
 
+def test_a_figure_shows_only_a_split_that_was_evaluated(run):
+    with pytest.raises(PipelineError, match="test"):
+        run.figure("scores_and_baselines", split="test")
+
+
 def test_only_figures_with_data_are_listed(run):
     # The correlation of metrics needs three epochs, but the run has two.
     assert "scores_and_baselines" in run.figures

@@ -17,7 +17,7 @@ class StartedError(Exception):
 def started_with(monkeypatch):
     """Return a function that parses a command line, and returns its configuration and space."""
 
-    def run_search(config, space_path, options):
+    def run_search(config, space_path, options, **_):
         raise StartedError(config, space_path)
 
     monkeypatch.setattr(search_run, "run_search", run_search)
@@ -38,7 +38,7 @@ def test_without_options_the_demo_space_is_searched(started_with):
 @pytest.mark.parametrize("option", ["--config", "--features_dir"])
 def test_a_configuration_or_features_have_a_default_space(started_with, repository, option):
     value = repository / "experiments" / "first_impressions.yaml" if option == "--config" else "x"
-    assert started_with(option, value)[1].name == "cross_attention.yaml"
+    assert started_with(option, value)[1].stem == "cross_attention"
 
 
 def test_a_given_space_is_searched(started_with, repository, tmp_path):

@@ -5,7 +5,12 @@ import tomllib
 import pytest
 
 from pipeline.core import installation
-from pipeline.core.installation import install_command, program, ui_command
+from pipeline.core.installation import (
+    activation_command,
+    install_command,
+    program,
+    ui_command,
+)
 from pipeline.core.urls import sqlite_url
 
 
@@ -23,6 +28,24 @@ def test_in_a_clone_extras_are_installed_from_the_clone(repository, monkeypatch,
 
 def test_in_an_installed_package_extras_are_installed_by_name(installed):
     assert install_command("ray", "video") == "pip install 'ocean-pipeline[ray,video]'"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "active", "expected"),
+    [
+        ("venv", "", ". venv/bin/activate"),
+        ("venv", "venv", ""),  # the user has activated it
+        ("no environment", "", ""),
+    ],
+)
+def test_an_inactive_environment_can_be_activated(tmp_path, monkeypatch, prefix, active, expected):
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    (tmp_path / "venv" / "bin" / "activate").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / prefix))
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
+    monkeypatch.setenv("VIRTUAL_ENV", active)
+    assert activation_command() == expected
 
 
 def test_the_name_of_the_package_is_that_of_the_project(repository):

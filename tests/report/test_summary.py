@@ -14,7 +14,7 @@ def text(records):
     [
         "2 streams (cross-attention)",
         "87,937 trainable weights and was trained on 4,800 clips from 2,000 groups",
-        "static features (8 steps of 32 values) and dynamic features (16 values), computed by hog",
+        "static features (8 steps of 32 values) and dynamic features (16 values) (encoder: hog)",
         "20 epochs and 1 min 3 s",
         "epoch 17, the best by validation MAE (0.0835)",
         "On 600 test clips from 250 groups, R² is 0.450 [0.400, 0.500]",

@@ -96,7 +96,10 @@ def test_the_default_is_kept_unless_the_best_trial_is_better(conclude_with, best
 def test_the_default_is_kept_if_it_is_the_best_trial(conclude_with):
     spec, conclusion = conclude_with(default=1.0)
     assert conclusion.comparison is None
-    assert conclusion.decision == "KEEP THE DEFAULT: no trial has a better validation score."
+    assert conclusion.decision.startswith(
+        "KEEP THE DEFAULT: no trial has a better validation score. The recommended model: "
+    )
+    assert "ridge regression" in conclusion.decision
     assert dropout_rate(spec, "best.yaml") == 0.4
     assert not (spec.run.search_dir / "best_trial.yaml").exists()
 

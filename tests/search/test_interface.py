@@ -36,7 +36,7 @@ def searched(repository, tmp_path, monkeypatch):
     )
     received = []
 
-    def run_search(*arguments):
+    def run_search(*arguments, **_):
         received.append(arguments)
         return outcome
 
