@@ -5,7 +5,8 @@ Legend: N clips, K traits.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,16 @@ import pandas as pd
 from pipeline.core.arrays import BoolArray, FloatArray
 from pipeline.core.errors import ConfigError
 from pipeline.core.near_names import did_you_mean
-from pipeline.data.clip_names import ClipMatch, match_clips
+from pipeline.data.clip_names import ClipMatch, clip_stem, match_clips
 from pipeline.data.groups import Groups, assign_groups, is_group_table
 from pipeline.data.readers.label_table import Labels
-from pipeline.data.readers.table_file import find_id_column, read_text_table
+from pipeline.data.readers.table_file import find_id_column, letters_of, read_text_table
+
+_GROUP_COLUMNS: Final = (
+    *("group", "groupid", "person", "personid", "subject", "subjectid", "participant"),
+    *("participantid", "speaker", "speakerid", "actor"),
+)
+"""Names of columns with groups in a table for `--groups`, in the order of preference."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,7 +77,7 @@ def find_groups(
     Args:
         clip_ids: Id of each clip.
         paths: Path of each clip below the directory of all clips.
-        rule: Value of `--groups`: a table with `clip_id` and `group`, or a rule for
+        rule: Value of `--groups`: a table with the id and the group of each clip, or a rule for
             `assign_groups`.
         given: Groups from a column `group`, used if there is no rule.
         origin: File that contains this column `group`.
@@ -93,14 +100,18 @@ def find_groups(
 def _groups_in_table(path: Path, clip_ids: Sequence[str]) -> Groups:
     table = read_text_table(path)
     columns = list(table)
-    id_column = find_id_column(columns)
-    by_name = {name.lower(): name for name in columns}
-    group_column = by_name.get("group")
-    if id_column is None or group_column is None:
-        missing = "clip_id" if id_column is None else "group"
+    by_name = {letters_of(name): name for name in reversed(columns)}
+    group_column = next((by_name[name] for name in _GROUP_COLUMNS if name in by_name), None)
+    if group_column is None:
         raise ConfigError(
-            f"--groups {path}: has no column {missing}.{did_you_mean(missing, columns)} The "
-            f"columns are {', '.join(columns)}; clip_id and group are needed."
+            f"--groups {path}: has no column group.{did_you_mean('group', columns)} The columns "
+            f"are {', '.join(columns)}. Rename the column with the person of each clip to group."
+        )
+    id_column = find_id_column(columns) or _column_with_ids(table, clip_ids)
+    if id_column is None:
+        raise ConfigError(
+            f"--groups {path}: has no column clip_id, and no column contains ids of the clips, for "
+            f"example {clip_ids[0]}. The columns are {', '.join(columns)}."
         )
     origins = ("the clips", str(path))
     match = match_clips(clip_ids, table[id_column].tolist(), origins=origins)
@@ -113,6 +124,14 @@ def _groups_in_table(path: Path, clip_ids: Sequence[str]) -> Groups:
             f"is {clip_id!r}.{nearest} Add them to the table."
         )
     return Groups(names=names, rule=f"from {path}")
+
+
+def _column_with_ids(table: pd.DataFrame, clip_ids: Sequence[str]) -> str | None:
+    """Return the column with the most ids of the clips, or None if no column has any."""
+    known = {name for each in clip_ids for name in (each, clip_stem(PurePosixPath(each).name))}
+    counts = {name: sum(value.strip() in known for value in table[name]) for name in table}
+    best = max(counts, key=counts.__getitem__, default=None)
+    return best if best is not None and counts[best] else None
 
 
 def _joined_column(column: pd.Series | None, match: ClipMatch) -> tuple[str, ...] | None:

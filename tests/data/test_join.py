@@ -66,11 +66,18 @@ def test_a_rule_has_priority_over_a_column_and_a_column_over_the_names(tmp_path)
     assert find_groups(clips, clips, str(table), given=["x", "x"]).names == ("p", "q")
 
 
+def test_usual_names_of_persons_and_a_column_with_ids_are_found(tmp_path):
+    table = tmp_path / "ratings.csv"
+    table.write_text("Code;Person;Curious\na_1;p;2\nb_1;q;5\n")
+    clips = ["a_1.mp4", "b_1.mp4"]
+    assert find_groups(clips, clips, str(table)).names == ("p", "q")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("clip_id,person\na,p\n", r"people\.csv: has no column group\..*clip_id, person"),
-        ("who,group\na,p\n", "has no column clip_id"),
+        ("clip_id,who\na,p\n", r"people\.csv: has no column group\..*clip_id, who"),
+        ("who,group\nz,p\n", "has no column clip_id.*who, group"),
         ("clip_id,group\na,p\n", r"1 of 2 clips have no group\. The first is 'b'"),
         ("clip_id,group\na,p\nb,\n", r"1 of 2 clips have no group\. The first is 'b'"),
     ],
