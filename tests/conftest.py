@@ -146,3 +146,16 @@ def record() -> Callable[..., EpochRecord]:
         return EpochRecord(**{**values, **changes})
 
     return make
+
+
+@pytest.fixture
+def own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Empty working directory with the default MLflow store."""
+    import mlflow
+
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(None)
+    yield tmp_path
+    mlflow.set_tracking_uri(None)

@@ -7,8 +7,8 @@ from pipeline.core.errors import EXIT_FAULT, EXIT_OK, ConfigError
 
 TAKES_OVERRIDES = True
 EPILOG = (
-    "The demo takes about a minute. Only the results file is kept. The run of `mlflow run` also "
-    "contains it."
+    "The demo takes about a minute. Only the results file is kept. With `mlflow run`, the MLflow "
+    "run also contains this file."
 )
 
 _SHORT = {"training.num_epochs": "3"}

@@ -162,7 +162,9 @@ def extract_features(
         shown = plan.shown_clips(done, group_of)
         replacements = plan.remaining(shown, shown=shown)
         _run(job, replacements, num_workers=num_workers, engine=engine)
-        warnings, sheet = _write_set(plan, features_dir, done, clips, annotations, report)
+        warnings, sheet = _write_set(
+            plan, features_dir, done, clips, annotations, report, shown=shown
+        )
     return ExtractionOutcome(
         features_dir=features_dir,
         num_done=sum(result.is_done for result in results),
@@ -235,8 +237,12 @@ def _write_set(
     clips: "ClipList",
     annotations: Sequence[Path],
     report: Callable[[str], None],
+    *,
+    shown: Sequence[str],
 ) -> tuple[dict[str, str], Path | None]:
     """Write the feature set and the contact sheet, unless they exist with the same content.
+
+    `shown` contains the clips on the contact sheet.
 
     Returns:
         Clip id -> text of the warnings, and the path of the contact sheet; None without a sheet.
@@ -268,7 +274,6 @@ def _write_set(
         "traits"
     )
     if not is_same or not sheet.exists():
-        shown = plan.shown_clips(tasks, clips.columns["group"].to_dict())
         write_contact_sheet(features_dir, [paths[clip_id] for clip_id in shown])
     if not is_same or not is_complete(features_dir, found):
         metadata = {

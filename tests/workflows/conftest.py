@@ -1,29 +1,19 @@
 """A small feature set, a small experiment, and a separate MLflow store per test."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import mlflow
+import numpy as np
 import pytest
 
-from pipeline.config.loading import load_config
+from pipeline.config.loading import load_config, write_config
 from pipeline.config.schema import ExperimentConfig, SyntheticConfig
+from pipeline.core.run_directory import RunDirectory
 from pipeline.data.synthetic import ensure_synthetic_set
+from pipeline.records.predictions import Predictions, write_predictions
 
 MakeConfig = Callable[..., ExperimentConfig]
-
-
-@pytest.fixture
-def own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Empty working directory with the default MLflow store."""
-    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    mlflow.set_tracking_uri(None)
-    yield tmp_path
-    mlflow.set_tracking_uri(None)
 
 
 @pytest.fixture(scope="session")
@@ -56,5 +46,26 @@ def make_config(small_features: Path) -> MakeConfig:
         }
         named = {name.replace("__", "."): value for name, value in overrides.items()}
         return load_config(None, {**quick, **named})
+
+    return make
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, make_config: MakeConfig) -> Callable[..., Path]:
+    """Return a function that makes a run directory whose predictions differ by `error`."""
+
+    def make(name: str, error: float, *, split: str = "validation", **settings: Any) -> Path:
+        run = RunDirectory(tmp_path / name)
+        run.path.mkdir(parents=True)
+        write_config(run.config_path, make_config(**settings))
+        truth = np.random.default_rng(0).uniform(0.2, 0.8, (20, 5))
+        predictions = Predictions(
+            clip_ids=[f"clip{row}" for row in range(20)],
+            groups=[f"video{row // 2}" for row in range(20)],
+            y_pred=truth + error,
+            y_true=truth,
+        )
+        write_predictions(run.predictions_path(split), predictions)
+        return run.path
 
     return make

@@ -3,32 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.config.loading import write_config
 from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
-from pipeline.records.predictions import Predictions, write_predictions
 from pipeline.workflows.compare import compare_runs, compare_with_first, draw_comparison
-
-
-@pytest.fixture
-def make_run(tmp_path, make_config):
-    """Return a function that makes a run directory whose predictions differ by `error`."""
-
-    def make(name, error):
-        run = RunDirectory(tmp_path / name)
-        run.path.mkdir(parents=True)
-        write_config(run.config_path, make_config())
-        truth = np.random.default_rng(0).uniform(0.2, 0.8, (20, 5))
-        predictions = Predictions(
-            clip_ids=[f"clip{row}" for row in range(20)],
-            groups=[f"video{row // 2}" for row in range(20)],
-            y_pred=truth + error,
-            y_true=truth,
-        )
-        write_predictions(run.predictions_path("validation"), predictions)
-        return run.path
-
-    return make
 
 
 def test_runs_have_the_names_of_their_directories(make_run, monkeypatch):

@@ -1,37 +1,21 @@
+import functools
+
 import mlflow
-import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.config.loading import write_config
 from pipeline.core.errors import RunError
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import METRICS, TAGS, read_events, read_last_status
-from pipeline.records.predictions import Predictions, write_predictions
 from pipeline.tracking.run_link import Link, write_link
 from pipeline.workflows.summarize import runs_of_experiment, summarize_runs
 
 
 @pytest.fixture
-def make_run(tmp_path, make_config):
+def make_run(make_run):
     """Return a function that makes a run whose test predictions differ by `error`."""
-
-    def make(name, error, **settings):
-        run = RunDirectory(tmp_path / name)
-        run.path.mkdir(parents=True)
-        write_config(run.config_path, make_config(**settings))
-        truth = np.random.default_rng(0).uniform(0.2, 0.8, (20, 5))
-        predictions = Predictions(
-            clip_ids=[f"clip{row}" for row in range(20)],
-            groups=[f"video{row // 2}" for row in range(20)],
-            y_pred=truth + error,
-            y_true=truth,
-        )
-        write_predictions(run.predictions_path("test"), predictions)
-        return run.path
-
-    return make
+    return functools.partial(make_run, split="test")
 
 
 def logged(run, kind):
