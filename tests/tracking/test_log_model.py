@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+import pipeline
 from pipeline.core.files import write_arrays
 from pipeline.core.run_log import RunLog
 from pipeline.core.traits import TRAITS
@@ -46,6 +48,7 @@ class Blocker(importlib.abc.MetaPathFinder):
             todo += [need for need in needs if "extra ==" not in need]
         self._installed = installed
         self._owners = importlib.metadata.packages_distributions()
+        self._owners.pop("pipeline", None)  # the model has its own copy
 
     def find_spec(self, name, path=None, target=None):
         owners = {each.lower().replace("_", "-") for each in self._owners.get(name, ())}
@@ -61,6 +64,13 @@ except ImportError:
     pass
 else:
     raise AssertionError("the blocker has no effect")
+"""
+
+FROM_THE_MODEL = """
+import pipeline
+
+installed = sys.argv[4]
+assert not pipeline.__file__.startswith(installed), f"the model uses {pipeline.__file__}"
 """
 
 
@@ -120,8 +130,9 @@ def test_scores_are_equal_with_only_the_requirements_of_the_model(
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     loaded = subprocess.run(
         [
-            *(sys.executable, "-c", REQUIRED_ONLY + LOAD, requirements, model_uri),
-            *(tmp_path / "inputs.npz", tmp_path / "scores.npy"),
+            *(sys.executable, "-c", REQUIRED_ONLY + LOAD + FROM_THE_MODEL),
+            *(requirements, model_uri, tmp_path / "inputs.npz", tmp_path / "scores.npy"),
+            Path(pipeline.__file__).parent,
         ],
         cwd=tmp_path,
         env=environment,
