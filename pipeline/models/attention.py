@@ -11,6 +11,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from pipeline.models.dropout import Dropout
+
 MASKED_SCORE = -1e9
 """Attention score of a masked key; finite, so that a clip without real steps gives no NaN."""
 
@@ -82,7 +84,7 @@ class FeedForward(keras.layers.Layer):
             self.factor * width, activation="gelu", name="expand", **options
         )
         self.contract = keras.layers.Dense(width, name="contract", **options)
-        self.dropout = keras.layers.Dropout(self.dropout_rate, name="dropout", **options)
+        self.dropout = Dropout(self.dropout_rate, name="dropout", **options)
         self.norm.build(inputs_shape)
         self.expand.build(inputs_shape)
         self.contract.build(hidden_shape)
@@ -117,7 +119,7 @@ class AttentionSide(keras.layers.Layer):
             3 * width, use_bias=False, name="projection", **options
         )
         self.output_map = keras.layers.Dense(width, name="output", **options)
-        self.dropout = keras.layers.Dropout(self.dropout_rate, name="dropout", **options)
+        self.dropout = Dropout(self.dropout_rate, name="dropout", **options)
         self.feed_forward = FeedForward(
             self.feed_forward_factor,
             dropout_rate=self.dropout_rate,

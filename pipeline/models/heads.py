@@ -15,6 +15,7 @@ from keras import ops
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ModelError
+from pipeline.models.dropout import Dropout
 
 MEAN_RANGE = (0.01, 0.99)
 """Range to which label means are clipped. Outside this range, the gradients are too small."""
@@ -61,7 +62,7 @@ class TraitHead(keras.layers.Layer):
         self.norm = keras.layers.LayerNormalization(
             center=False, scale=False, name="norm", **options
         )
-        self.dropout = keras.layers.Dropout(self.dropout_rate, name="dropout", **options)
+        self.dropout = Dropout(self.dropout_rate, name="dropout", **options)
         self.norm.build(inputs_shape)
         # With small weights, the scores of a new model are close to the label mean.
         self.kernel = self.add_weight(

@@ -14,6 +14,7 @@ from keras import ops
 
 from pipeline.core.arrays import FloatArray
 from pipeline.core.stream_names import MASK_ENDING
+from pipeline.models.dropout import Dropout
 from pipeline.models.standardize import Standardize
 
 MIN_FREQUENCY = 0.5
@@ -114,7 +115,7 @@ def to_tokens(
     else:
         embed = VectorTokens(num_tokens, width, name=f"{name}_tokens")
     positions = Positions(in_time=stream.has_steps, name=f"{name}_positions")
-    dropout = keras.layers.Dropout(dropout_rate, name=f"{name}_dropout")
+    dropout = Dropout(dropout_rate, name=f"{name}_dropout")
     tokens, mask = positions(embed(stream.values)), stream.mask
     if stream.can_be_absent:
         tokens, mask = AbsentToken(name=f"{name}_absent")(tokens, stream.mask)

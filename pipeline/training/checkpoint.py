@@ -16,7 +16,7 @@ import logging
 import re
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from pipeline.core.files import (
 )
 from pipeline.core.run_directory import RunDirectory
 from pipeline.training.best_epoch import BestEpoch
+from pipeline.training.optimizer import join_moments
 
 _logger = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class EpochCheckpoint(BestEpoch):
             return
         source = self._checkpoints_dir / _name(self._resume_from.epoch)
         _read_variables(source / _NETWORK, self._network.variables)
-        _read_variables(source / _OPTIMIZER, self.model.optimizer.variables)
+        _read_variables(source / _OPTIMIZER, self.model.optimizer.variables, join_moments)
         for name, attributes in self._resume_from.callbacks.items():
             for attribute, value in attributes.items():
                 setattr(self._stateful[name], attribute, value)
@@ -270,9 +271,13 @@ def _write_variables(path: Path, variables: Sequence[Any]) -> None:
     write_arrays(path, dict(zip(_keys(variables), arrays, strict=True)))
 
 
-def _read_variables(path: Path, variables: Sequence[Any]) -> None:
+def _read_variables(
+    path: Path,
+    variables: Sequence[Any],
+    convert: Callable[[dict[str, Any]], dict[str, Any]] = lambda arrays: arrays,
+) -> None:
     try:
-        stored = read_arrays(path)
+        stored = convert(read_arrays(path))
     except PipelineError as error:
         raise RunError(f"{error} {_FIX}") from error
     keys = _keys(variables)

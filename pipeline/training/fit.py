@@ -32,11 +32,10 @@ from pipeline.training.checks import (
     warn_of_single_clip_batches,
 )
 from pipeline.training.instrumented_model import InstrumentedModel
-from pipeline.training.losses import build_loss
-from pipeline.training.optimizer import build_optimizer
 from pipeline.training.recorder import EpochRecorder
 from pipeline.training.resume import last_state, records_before
 from pipeline.training.starting_point import StartingPoint
+from pipeline.training.traced_models import TracedModels
 
 Start = Literal["ignored", "candidate", "final"]
 
@@ -87,6 +86,8 @@ class FitHooks:
     A `candidate` is restored if no epoch is clearly better on the validation clips; see
     `StartingPoint`. `final` is restored after training in any case.
     """
+    models: TracedModels = field(default_factory=TracedModels)
+    """Traced functions of earlier fits of the same network."""
 
 
 def fit(
@@ -118,7 +119,12 @@ def fit(
     recorder = EpochRecorder(run_log, records_before(state, run, run_log))
     monitor = f"val_{config.monitor}" if validation else "loss"
     maximize = monitor != "loss" and HIGHER_IS_BETTER.get(config.monitor, False)
-    model = _compiled(network, training, config)
+    model = hooks.models.prepare(
+        network,
+        config,
+        trait_names=training.trait_names,
+        steps_per_epoch=training.num_batches,
+    )
     # A resumed run starts with the same weights. Its checkpoint is restored later, in `_train`.
     start = None
     if hooks.start != "ignored":
@@ -210,27 +216,6 @@ def _train(
         if "KeyboardInterrupt" in str(error):
             raise KeyboardInterrupt from error
         raise
-
-
-def _compiled(
-    network: keras.Model, training: LabelledBatches, config: TrainingConfig
-) -> InstrumentedModel:
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    steps_per_epoch = training.num_batches
-    model = InstrumentedModel(
-        network, trait_names=training.trait_names, steps_per_epoch=steps_per_epoch
-    )
-    model.compile(
-        optimizer=build_optimizer(config, steps_per_epoch=steps_per_epoch),
-        loss=build_loss(config.loss_weights, huber_delta=config.huber_delta),
-        steps_per_execution=min(config.steps_per_execution, steps_per_epoch),
-        # XLA makes small models slower, and prevents the measurement of single steps.
-        jit_compile=False,
-    )
-    # If the optimizer is built before the first call, tracing takes half the time.
-    model.optimizer.build(network.trainable_variables)
-    return model
 
 
 def _stopping(

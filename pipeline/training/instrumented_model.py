@@ -2,13 +2,13 @@
 
 The training of small models is faster if one call of the graph runs many training steps
 (`steps_per_execution`). In this case, Keras calls the callbacks once for all these steps. Therefore
-each step writes its values and times to a variable. This variable is read once per epoch.
+the graph returns the values and times of each step. The metrics are computed once per call.
 
 Shapes: B clips in a batch, K traits, S steps per epoch.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,8 @@ import tensorflow as tf
 from pipeline.core.arrays import FloatArray
 from pipeline.metrics.streaming import TraitMoments
 
-_COLUMNS = ("begin", "end", "loss", "mae", "mse", "learning_rate")
+_Step = Callable[[Any, Any], tuple[Any, dict[str, Any]]]
+"""Function of the inputs and the labels of a batch. It returns the scores and named numbers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,67 +43,142 @@ class StepTrace:
 class InstrumentedModel(keras.Model):
     """Model that trains `network` and records each training step.
 
-    This model and `network` share their weights. Only `network` is saved.
+    This model and `network` share their weights. Only `network` is saved. The optimizer must be a
+    `FlatAdam`.
 
     Args:
         network: Model that computes scores, shape (B, K), from a tuple of inputs.
         trait_names: Names of the K traits.
-        steps_per_epoch: Number of steps per epoch, S.
     """
 
-    def __init__(
-        self, network: keras.Model, *, trait_names: Sequence[str], steps_per_epoch: int
-    ) -> None:
+    train_function: Any
+    test_function: Any
+
+    def __init__(self, network: keras.Model, *, trait_names: Sequence[str]) -> None:
         super().__init__(name="instrumented")
         self.network = network
         self.moments = TraitMoments(trait_names)
-        self._trace = tf.Variable(
-            np.zeros((steps_per_epoch, len(_COLUMNS))), trainable=False, dtype=tf.float64
-        )
-        self._position = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self._trace: list[FloatArray] = []
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:  # noqa: D102
         return self.network(inputs, training=training)
 
-    def train_step(self, data: Any) -> Any:
-        """Run and record one training step."""
-        inputs, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        learning_rate = tf.cast(self.optimizer.learning_rate, tf.float64)
+    def make_train_function(self, force: bool = False) -> None:
+        """Set the function that runs and records up to `steps_per_execution` training steps."""
+        if self.train_function is None or force:
+            run = self._repeat(self._train)
+
+            def train(iterator: Any) -> dict[str, Any]:
+                logs, steps = run(iterator, tf.constant(self.steps_per_execution))
+                self._trace.append(steps.numpy())
+                return logs
+
+            self.train_function = train
+
+    def make_test_function(self, force: bool = False) -> None:
+        """Set the function that runs up to `steps_per_execution` validation steps."""
+        if self.test_function is None or force:
+            run = self._repeat(self._test)
+            self.test_function = lambda iterator: run(
+                iterator, tf.constant(self.steps_per_execution)
+            )[0]
+
+    def start_trace(self) -> None:
+        """Start the trace of a new epoch."""
+        self._trace.clear()
+
+    def read_trace(self) -> StepTrace:
+        """Return the recorded steps of the epoch."""
+        columns = np.concatenate(self._trace).T
+        return StepTrace(**dict(zip(StepTrace.__slots__, columns, strict=False)))
+
+    def _train(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any]]:
+        """Run one training step."""
         with tf.control_dependencies([*inputs, labels]):
             begin = _now()
+        with tf.GradientTape() as tape:
+            scores, loss = self._scores_and_loss(inputs, labels, training=True)
+        weights = self.network.trainable_variables
+        gradients = tape.gradient(loss, [weight.value for weight in weights])
         num_before = len(_graph_operations())
-        logs = super().train_step(data)
+        self.optimizer.apply(gradients, weights)
         updates = [each for each in _graph_operations()[num_before:] if not each.outputs]
         # The clock operation has no inputs. Control dependencies delay it until the updates end.
         with tf.control_dependencies(updates):
             end = _now()
-        values = [tf.cast(value, tf.float64) for value in (self._step_loss, *self._step_errors)]
-        row = tf.reshape(self._position, (1, 1))
-        step = tf.stack([begin, end, *values, learning_rate])
-        self._trace.scatter_nd_update(row, step[tf.newaxis])
-        self._position.assign_add(1)
-        return logs
+        error = tf.cast(labels, scores.dtype) - scores
+        return scores, {
+            "begin": begin,
+            "end": end,
+            "loss": loss,
+            "mae": tf.reduce_mean(tf.abs(error)),
+            "mse": tf.reduce_mean(tf.square(error)),
+            "learning_rate": self.optimizer.rate,
+        }
 
-    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute the loss, and store it for `train_step`."""
-        self._step_loss = super().compute_loss(*args, **kwargs)
-        return self._step_loss
+    def _test(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any]]:
+        """Run one validation step."""
+        scores, loss = self._scores_and_loss(inputs, labels, training=False)
+        return scores, {"loss": loss}
 
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Update the running moments. The metrics are computed once per epoch."""
-        self.moments.update_state(y, y_pred)
-        error = tf.cast(y, y_pred.dtype) - y_pred
-        self._step_errors = (tf.reduce_mean(tf.abs(error)), tf.reduce_mean(tf.square(error)))
-        return {"loss": self._loss_tracker.result()}
+    def _scores_and_loss(self, inputs: Any, labels: Any, *, training: bool) -> tuple[Any, Any]:
+        scores = self.network(inputs, training=training)
+        loss = self.loss(labels, scores)
+        return scores, tf.add_n([loss, *self.network.losses])
 
-    def start_trace(self) -> None:
-        """Start the trace of a new epoch."""
-        self._position.assign(0)
+    def _repeat(self, step: _Step) -> Callable[[Any, Any], tuple[dict[str, Any], Any]]:
+        """Return a traced function that runs `step` repeatedly, until the batches end.
 
-    def read_trace(self) -> StepTrace:
-        """Return the recorded steps of the epoch."""
-        values = self._trace.numpy()[: int(self._position.numpy())]
-        return StepTrace(**dict(zip(_COLUMNS, values.T, strict=True)))
+        Its arguments are an iterator of batches and the maximum number of steps S. It returns the
+        Keras logs and the numbers of each step, shape (S, numbers), float64.
+        """
+
+        def run(iterator: Any, max_steps: Any) -> tuple[dict[str, Any], Any]:
+            names: list[str] = []
+
+            def body(number: Any, batch: Any, *arrays: Any) -> tuple[Any, ...]:
+                inputs, labels = batch.get_value()
+                scores, numbers = step(inputs, labels)
+                names[:] = [*numbers, "num_clips"]
+                row = [
+                    tf.cast(each, tf.float64) for each in (*numbers.values(), tf.shape(labels)[0])
+                ]
+                values = (labels, scores, tf.stack(row))
+                following = tf.cond(
+                    number + 1 < max_steps, iterator.get_next_as_optional, lambda: batch
+                )
+                written = (
+                    array.write(number, value) for array, value in zip(arrays, values, strict=True)
+                )
+                return number + 1, following, *written
+
+            batch = iterator.get_next_as_optional()
+            _, labels = iterator.element_spec
+            _, _, *arrays = tf.while_loop(
+                lambda number, batch, *_: (number < max_steps) & batch.has_value(),
+                body,
+                (
+                    *(tf.constant(0), batch),
+                    _collector(labels.dtype, labels.shape),
+                    _collector(tf.float32, labels.shape),
+                    _collector(tf.float64, None),
+                ),
+            )
+            true, scores = (array.concat() for array in arrays[:2])
+            self.moments.update_state(true, scores)
+            steps = tf.ensure_shape(arrays[2].stack(), (None, len(names)))
+            self._loss_tracker.update_state(
+                tf.cast(steps[:, names.index("loss")], tf.float32),
+                sample_weight=steps[:, names.index("num_clips")],
+            )
+            return {"loss": self._loss_tracker.result()}, steps
+
+        return tf.function(tf.autograph.experimental.do_not_convert(run), reduce_retracing=True)
+
+
+def _collector(dtype: Any, shape: Any) -> Any:
+    """Return an array of tensors, one per step. Batches can have different numbers of clips."""
+    return tf.TensorArray(dtype, size=0, dynamic_size=True, infer_shape=False, element_shape=shape)
 
 
 def _now() -> Any:

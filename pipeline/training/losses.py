@@ -1,15 +1,17 @@
 """Loss functions for scores of the traits."""
 
-from collections.abc import Mapping
+import functools
+import operator
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from pipeline.config.schema import LossName
 
 
-@keras.saving.register_keras_serializable(package="pipeline")
 class ConcordanceLoss(keras.losses.Loss):
     """Loss 1 - CCC, computed for each trait over a batch and averaged across the traits; in [0, 2].
 
@@ -32,54 +34,42 @@ class ConcordanceLoss(keras.losses.Loss):
         concordance = 2.0 * covariance / (spread + ops.square(true_mean - pred_mean) + self.epsilon)
         return 1.0 - ops.mean(concordance)
 
-    def get_config(self) -> dict[str, Any]:  # noqa: D102
-        return {**super().get_config(), "epsilon": self.epsilon}
 
+class WeightedLoss(keras.losses.Loss):
+    """Weighted sum of losses. The weights are variables; see `pipeline.training.optimizer`.
 
-@keras.saving.register_keras_serializable(package="pipeline")
-class MixedLoss(keras.losses.Loss):
-    """Weighted sum of losses.
+    The Huber loss is linear for errors above a threshold, in score units.
 
-    The Huber loss is linear for errors above `huber_delta`, in score units.
+    Args:
+        names: Names of the losses.
     """
 
-    def __init__(
-        self,
-        weights: Mapping[str, float],
-        huber_delta: float = 0.1,
-        name: str = "mixed",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(name=name, **kwargs)
-        self.weights = dict(weights)
-        self.huber_delta = huber_delta
-        self._parts = [
-            (weight, _single_loss(loss, huber_delta)) for loss, weight in self.weights.items()
-        ]
+    def __init__(self, names: Collection[LossName]) -> None:
+        super().__init__(name="weighted")
+        self._weights = {name: tf.Variable(1.0, trainable=False) for name in names}
+        self._huber_delta = tf.Variable(1.0, trainable=False)
+        self._losses: dict[str, Callable[[Any, Any], Any]] = {
+            "mae": keras.losses.MeanAbsoluteError(),
+            "mse": keras.losses.MeanSquaredError(),
+            "huber": keras.losses.Huber(delta=self._huber_delta),
+            "ccc": ConcordanceLoss(),
+        }
+
+    def configure(self, weights: Mapping[LossName, float], *, huber_delta: float) -> None:
+        """Store the weights of the losses and the threshold of the Huber loss."""
+        for name, weight in weights.items():
+            self._weights[name].assign(weight)
+        self._huber_delta.assign(huber_delta)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:  # noqa: D102
-        return sum(weight * loss(y_true, y_pred) for weight, loss in self._parts)
-
-    def get_config(self) -> dict[str, Any]:  # noqa: D102
-        config = super().get_config()
-        return {**config, "weights": self.weights, "huber_delta": self.huber_delta}
-
-
-def build_loss(weights: Mapping[LossName, float], *, huber_delta: float) -> keras.losses.Loss:
-    """Build the configured loss.
-
-    If there is only one loss and its weight is 1, return this loss; otherwise a `MixedLoss`.
-    """
-    if list(weights.values()) == [1.0]:
-        return _single_loss(next(iter(weights)), huber_delta)
-    return MixedLoss({str(name): weight for name, weight in weights.items()}, huber_delta)
+        parts = (
+            weight * self._losses[name](y_true, y_pred) for name, weight in self._weights.items()
+        )
+        return functools.reduce(operator.add, parts)
 
 
-def _single_loss(name: str, huber_delta: float) -> keras.losses.Loss:
-    losses = {
-        "mae": keras.losses.MeanAbsoluteError(),
-        "mse": keras.losses.MeanSquaredError(),
-        "huber": keras.losses.Huber(delta=huber_delta),
-        "ccc": ConcordanceLoss(),
-    }
-    return losses[name]
+def build_loss(weights: Mapping[LossName, float], *, huber_delta: float) -> WeightedLoss:
+    """Build the configured loss."""
+    loss = WeightedLoss(weights)
+    loss.configure(weights, huber_delta=huber_delta)
+    return loss

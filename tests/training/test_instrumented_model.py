@@ -60,7 +60,7 @@ def config():
 def measured(request, laboratory, config):
     """A network after two epochs without dropout, and its measurements."""
     network = laboratory.network(dropout_rate=0.0)
-    model = InstrumentedModel(network, steps_per_epoch=3, trait_names=TRAITS)
+    model = InstrumentedModel(network, trait_names=TRAITS)
     settings = {"validation_data": laboratory.validation().dataset()}
     return train(model, laboratory, config, steps_per_execution=request.param, **settings), network
 
@@ -134,7 +134,7 @@ def test_the_work_of_a_step_is_between_its_begin_and_end(laboratory, config):
 
     small = laboratory.network(dropout_rate=0.0)
     network = keras.Model(small.inputs, Heavy()(small.outputs[0]))
-    model = InstrumentedModel(network, steps_per_epoch=3, trait_names=TRAITS)
+    model = InstrumentedModel(network, trait_names=TRAITS)
     (trace,) = train(model, laboratory, config, steps_per_execution=3, epochs=1).traces
     assert (trace.end - trace.begin).sum() > 2 * (trace.begin[1:] - trace.end[:-1]).sum()
 
@@ -144,11 +144,7 @@ def test_measuring_does_not_change_the_weights(laboratory, config):
     weights = []
     for instrumented in (False, True):
         network = laboratory.network(dropout_rate=0.3)
-        model = (
-            InstrumentedModel(network, steps_per_epoch=3, trait_names=TRAITS)
-            if instrumented
-            else network
-        )
+        model = InstrumentedModel(network, trait_names=TRAITS) if instrumented else network
         train(model, laboratory, config, steps_per_execution=2)
         weights.append([variable.numpy().tobytes() for variable in network.variables])
     assert weights[0] == weights[1]
