@@ -5,6 +5,7 @@ An epoch contains each clip once. The last batch may be smaller than the other b
 Legend: N clips, B clips per batch, T steps, D width, K traits.
 """
 
+import functools
 import math
 from collections.abc import Collection, Iterator
 from typing import Any, Final, Literal
@@ -24,12 +25,12 @@ In networks for images, the activations need about 10 to 50 times the memory of 
 
 
 class LabelledBatches:
-    """Batches with labels, for training and validation, as a finite `tf.data.Dataset`.
+    """Batches with labels, for training and validation, as an endless `tf.data.Dataset`.
 
     Each element is `(inputs, labels)`. The inputs are a tuple of the features of each stream, and
-    the masks if they exist. `seed` is the shuffle seed; None keeps the order of
-    `rows`. If `cache` is `disk`, each batch is read from the files. Use this value for feature
-    sets that are larger than the memory.
+    the masks if they exist. `num_batches` elements are one epoch. `seed` is the shuffle seed; None
+    keeps the order of `rows`. If `cache` is `disk`, each batch is read from the files. Use this
+    value for feature sets that are larger than the memory.
     """
 
     def __init__(
@@ -50,28 +51,33 @@ class LabelledBatches:
         self.labels = feature_set.checked_labels()[self._rows]
         self.groups = feature_set.groups[self._rows]
         self._inputs = _Inputs(feature_set)
-        # `shuffle_for` sets this variable before each epoch. The order depends only on the seed
-        # and the epoch.
-        self._order = tf.Variable(np.arange(self.num_clips), trainable=False)
         self._cache = cache
 
-    def shuffle_for(self, epoch: int) -> None:
-        """Shuffle the clips for `epoch`, counted from 0. If the seed is None, keep their order."""
-        if self._seed is not None:
-            order = generator(self._seed, "shuffle", epoch=epoch).permutation(self.num_clips)
-            self._order.assign(order)
+    def dataset(self, *, first_epoch: int = 0) -> Any:
+        """Return the endless data set, which begins with an epoch, counted from 0.
 
-    def dataset(self) -> Any:
-        """Return the `tf.data.Dataset`. Each pass uses the current order of the clips."""
-        batches = tf.data.Dataset.range(self.num_batches).map(self._indices)
+        The order of the clips depends only on the seed and the epoch.
+        """
+        # A data set of one epoch would need a new iterator per epoch. Creating an iterator takes
+        # about as long as ten training steps of a small model.
+        numbers = tf.data.Dataset.counter(start=first_epoch * self.num_batches)
         gather = self._from_memory() if self._cache == "memory" else self._from_disk
         options = tf.data.Options()
         options.deterministic = True
-        return batches.map(gather).prefetch(2).with_options(options)
+        return numbers.map(self._indices).map(gather).prefetch(2).with_options(options)
 
-    def _indices(self, batch: Any) -> Any:
+    def _indices(self, number: Any) -> Any:
+        indices = tf.numpy_function(self._positions, [number], tf.int64, stateful=False)
+        return tf.ensure_shape(indices, (None,))
+
+    def _positions(self, number: int) -> IntArray:
+        """Return the positions in `rows` of the clips of a batch, counted from the first epoch."""
+        epoch, batch = divmod(int(number), self.num_batches)
         begin = batch * self.batch_size
-        return self._order[begin : begin + self.batch_size]
+        end = min(begin + self.batch_size, self.num_clips)
+        if self._seed is None:
+            return np.arange(begin, end)
+        return _shuffled(self._seed, epoch, self.num_clips)[begin:end]
 
     def _from_memory(self) -> Any:
         arrays = tuple(tf.constant(array) for array in self._inputs.read(self._rows))
@@ -92,6 +98,11 @@ class LabelledBatches:
 
     def _read(self, indices: IntArray) -> list[FloatArray]:
         return [*self._inputs.read(self._rows[indices]), self.labels[indices]]
+
+
+@functools.lru_cache(maxsize=4)
+def _shuffled(seed: int, epoch: int, num_clips: int) -> IntArray:
+    return generator(seed, "shuffle", epoch=epoch).permutation(num_clips)
 
 
 def inference_batches(

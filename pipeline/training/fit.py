@@ -36,6 +36,7 @@ from pipeline.training.recorder import EpochRecorder
 from pipeline.training.resume import last_state, records_before
 from pipeline.training.starting_point import StartingPoint
 from pipeline.training.traced_models import TracedModels
+from pipeline.training.validation import Validation
 
 Start = Literal["ignored", "candidate", "final"]
 
@@ -93,7 +94,7 @@ class FitHooks:
 def fit(
     network: keras.Model,
     training: LabelledBatches,
-    validation: LabelledBatches | None,
+    validation_clips: LabelledBatches | None,
     config: TrainingConfig,
     *,
     run: RunDirectory,
@@ -117,7 +118,7 @@ def fit(
     hooks = hooks or FitHooks()
     state = last_state(run) if hooks.is_resumable else None
     recorder = EpochRecorder(run_log, records_before(state, run, run_log))
-    monitor = f"val_{config.monitor}" if validation else "loss"
+    monitor = f"val_{config.monitor}" if validation_clips else "loss"
     maximize = monitor != "loss" and HIGHER_IS_BETTER.get(config.monitor, False)
     model = hooks.models.prepare(
         network,
@@ -125,6 +126,7 @@ def fit(
         trait_names=training.trait_names,
         steps_per_epoch=training.num_batches,
     )
+    validation = Validation(model, validation_clips) if validation_clips else None
     # A resumed run starts with the same weights. Its checkpoint is restored later, in `_train`.
     start = None
     if hooks.start != "ignored":
@@ -148,11 +150,11 @@ def fit(
     epoch_end = EpochEndTimer()
     callbacks = [
         epoch_end.first,
-        LambdaCallback(on_epoch_begin=lambda epoch, logs: training.shuffle_for(epoch)),
         # TensorFlow can lose the exception of a signal handler, so each step checks for interrupts.
         LambdaCallback(
             on_epoch_begin=lambda epoch, logs: check_interrupt(),
             on_train_batch_end=lambda batch, logs: check_interrupt(),
+            on_test_batch_end=lambda batch, logs: check_interrupt(),
         ),
         NonFiniteLossGuard(),
         recorder,
@@ -195,21 +197,31 @@ def fit(
 def _train(
     model: InstrumentedModel,
     training: LabelledBatches,
-    validation: LabelledBatches | None,
+    validation: Validation | None,
     config: TrainingConfig,
     state: CheckpointState | None,
     callbacks: list[Any],
 ) -> None:
+    first_epoch = state.epoch if state else 0
+    listeners = keras.callbacks.CallbackList(
+        callbacks, model=model, epochs=config.num_epochs, steps=training.num_batches, verbose=0
+    )
+    batches = iter(training.dataset(first_epoch=first_epoch))
+    model.stop_training = False
     try:
-        model.fit(
-            training.dataset(),
-            validation_data=validation.dataset() if validation else None,
-            epochs=config.num_epochs,
-            initial_epoch=state.epoch if state else 0,
-            callbacks=callbacks,
-            shuffle=False,  # `shuffle_for` shuffles the clips
-            verbose=0,
-        )
+        listeners.on_train_begin()
+        for epoch in range(first_epoch, config.num_epochs):
+            listeners.on_epoch_begin(epoch)
+            logs = model.train_epoch(batches, training.num_batches, listeners)
+            if validation is not None:
+                listeners.on_test_begin()
+                val_logs, _ = validation.run(listeners)
+                listeners.on_test_end(val_logs)
+                logs |= {f"val_{name}": value for name, value in val_logs.items()}
+            listeners.on_epoch_end(epoch, logs)
+            if model.stop_training:
+                break
+        listeners.on_train_end(logs)
         check_interrupt()
     except tf.errors.OpError as error:
         # If a signal arrives while a step reads the clock, TensorFlow wraps the exception.

@@ -1,8 +1,11 @@
 """A model that records every training step inside the graph.
 
 The training of small models is faster if one call of the graph runs many training steps
-(`steps_per_execution`). In this case, Keras calls the callbacks once for all these steps. Therefore
+(`steps_per_execution`). In this case, the callbacks are called once for all these steps. Therefore
 the graph returns the values and times of each step. The metrics are computed once per call.
+
+`fit` of Keras is not used. It creates four iterators of batches per epoch. For small feature sets,
+this takes longer than the training steps.
 
 Shapes: B clips in a batch, K traits, S steps per epoch.
 """
@@ -44,53 +47,75 @@ class InstrumentedModel(keras.Model):
     """Model that trains `network` and records each training step.
 
     This model and `network` share their weights. Only `network` is saved. The optimizer must be a
-    `FlatAdam`.
+    `FlatAdam`. Batches come from an endless iterator of `LabelledBatches`.
 
     Args:
         network: Model that computes scores, shape (B, K), from a tuple of inputs.
         trait_names: Names of the K traits.
     """
 
-    train_function: Any
-    test_function: Any
-
     def __init__(self, network: keras.Model, *, trait_names: Sequence[str]) -> None:
         super().__init__(name="instrumented")
         self.network = network
         self.moments = TraitMoments(trait_names)
+        """Moments of the scores in the current epoch, of training or of validation."""
+        self._mean_loss = keras.metrics.Mean(name="mean_loss")
+        self._run_training = self._repeat(self._train)
+        self._run_validation = self._repeat(self._test)
         self._trace: list[FloatArray] = []
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:  # noqa: D102
         return self.network(inputs, training=training)
 
-    def make_train_function(self, force: bool = False) -> None:
-        """Set the function that runs and records up to `steps_per_execution` training steps."""
-        if self.train_function is None or force:
-            run = self._repeat(self._train)
+    def train_epoch(
+        self, batches: Any, num_batches: int, callbacks: keras.callbacks.CallbackList
+    ) -> dict[str, float]:
+        """Run and record the training steps of one epoch. Return the mean loss as Keras logs.
 
-            def train(iterator: Any) -> dict[str, Any]:
-                logs, steps = run(iterator, tf.constant(self.steps_per_execution))
-                self._trace.append(steps.numpy())
-                return logs
-
-            self.train_function = train
-
-    def make_test_function(self, force: bool = False) -> None:
-        """Set the function that runs up to `steps_per_execution` validation steps."""
-        if self.test_function is None or force:
-            run = self._repeat(self._test)
-            self.test_function = lambda iterator: run(
-                iterator, tf.constant(self.steps_per_execution)
-            )[0]
-
-    def start_trace(self) -> None:
-        """Start the trace of a new epoch."""
+        One call of the graph runs up to `steps_per_execution` steps. `callbacks` are called before
+        and after each call.
+        """
+        self._reset()
         self._trace.clear()
+        logs: dict[str, float] = {}
+        for begin, end in self._calls(num_batches):
+            callbacks.on_train_batch_begin(begin)
+            loss, _, steps = self._run_training(batches, tf.constant(end - begin))
+            self._trace.append(steps.numpy())
+            logs = {"loss": float(loss)}
+            callbacks.on_train_batch_end(end - 1, logs)
+            if self.stop_training:
+                break
+        return logs
+
+    def validate(
+        self, batches: Any, num_batches: int, callbacks: keras.callbacks.CallbackList
+    ) -> tuple[dict[str, float], FloatArray]:
+        """Compute the mean loss, as Keras logs, and the scores of all validation clips (N, K)."""
+        self._reset()
+        logs: dict[str, float] = {}
+        scores = []
+        for begin, end in self._calls(num_batches):
+            callbacks.on_test_batch_begin(begin)
+            loss, predicted, _ = self._run_validation(batches, tf.constant(end - begin))
+            scores.append(predicted.numpy())
+            logs = {"loss": float(loss)}
+            callbacks.on_test_batch_end(end - 1, logs)
+        return logs, np.concatenate(scores)
 
     def read_trace(self) -> StepTrace:
         """Return the recorded steps of the epoch."""
         columns = np.concatenate(self._trace).T
         return StepTrace(**dict(zip(StepTrace.__slots__, columns, strict=False)))
+
+    def _calls(self, num_batches: int) -> list[tuple[int, int]]:
+        """Return the first batch and the end of each call of the graph in an epoch."""
+        size = self.steps_per_execution
+        return [(begin, min(begin + size, num_batches)) for begin in range(0, num_batches, size)]
+
+    def _reset(self) -> None:
+        self.moments.reset_state()
+        self._mean_loss.reset_state()
 
     def _train(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any]]:
         """Run one training step."""
@@ -126,59 +151,55 @@ class InstrumentedModel(keras.Model):
         loss = self.loss(labels, scores)
         return scores, tf.add_n([loss, *self.network.losses])
 
-    def _repeat(self, step: _Step) -> Callable[[Any, Any], tuple[dict[str, Any], Any]]:
-        """Return a traced function that runs `step` repeatedly, until the batches end.
+    def _repeat(self, step: _Step) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
+        """Return a traced function that runs `step` repeatedly.
 
-        Its arguments are an iterator of batches and the maximum number of steps S. It returns the
-        Keras logs and the numbers of each step, shape (S, numbers), float64.
+        Its arguments are an iterator of batches and the number of steps S. It returns the mean loss
+        since the last reset, the scores of all clips (N, K), and the numbers of each step, shape
+        (S, numbers), float64.
         """
 
-        def run(iterator: Any, max_steps: Any) -> tuple[dict[str, Any], Any]:
+        def run(batches: Any, num_steps: Any) -> tuple[Any, Any, Any]:
             names: list[str] = []
 
-            def body(number: Any, batch: Any, *arrays: Any) -> tuple[Any, ...]:
-                inputs, labels = batch.get_value()
+            def body(number: Any, *arrays: Any) -> tuple[Any, ...]:
+                inputs, labels = batches.get_next()
                 scores, numbers = step(inputs, labels)
-                names[:] = [*numbers, "num_clips"]
-                row = [
-                    tf.cast(each, tf.float64) for each in (*numbers.values(), tf.shape(labels)[0])
-                ]
-                values = (labels, scores, tf.stack(row))
-                following = tf.cond(
-                    number + 1 < max_steps, iterator.get_next_as_optional, lambda: batch
-                )
+                numbers["num_clips"] = tf.shape(labels)[0]
+                names[:] = numbers
+                row = tf.stack([tf.cast(each, tf.float64) for each in numbers.values()])
                 written = (
-                    array.write(number, value) for array, value in zip(arrays, values, strict=True)
+                    array.write(number, value)
+                    for array, value in zip(arrays, (labels, scores, row), strict=True)
                 )
-                return number + 1, following, *written
+                return number + 1, *written
 
-            batch = iterator.get_next_as_optional()
-            _, labels = iterator.element_spec
-            _, _, *arrays = tf.while_loop(
-                lambda number, batch, *_: (number < max_steps) & batch.has_value(),
+            _, labels = batches.element_spec
+            _, *arrays = tf.while_loop(
+                lambda number, *_: number < num_steps,
                 body,
                 (
-                    *(tf.constant(0), batch),
-                    _collector(labels.dtype, labels.shape),
-                    _collector(tf.float32, labels.shape),
-                    _collector(tf.float64, None),
+                    tf.constant(0),
+                    _collector(num_steps, labels.dtype, labels.shape),
+                    _collector(num_steps, tf.float32, labels.shape),
+                    _collector(num_steps, tf.float64, None),
                 ),
             )
             true, scores = (array.concat() for array in arrays[:2])
             self.moments.update_state(true, scores)
             steps = tf.ensure_shape(arrays[2].stack(), (None, len(names)))
-            self._loss_tracker.update_state(
+            self._mean_loss.update_state(
                 tf.cast(steps[:, names.index("loss")], tf.float32),
                 sample_weight=steps[:, names.index("num_clips")],
             )
-            return {"loss": self._loss_tracker.result()}, steps
+            return self._mean_loss.result(), scores, steps
 
         return tf.function(tf.autograph.experimental.do_not_convert(run), reduce_retracing=True)
 
 
-def _collector(dtype: Any, shape: Any) -> Any:
+def _collector(num_steps: Any, dtype: Any, shape: Any) -> Any:
     """Return an array of tensors, one per step. Batches can have different numbers of clips."""
-    return tf.TensorArray(dtype, size=0, dynamic_size=True, infer_shape=False, element_shape=shape)
+    return tf.TensorArray(dtype, size=num_steps, infer_shape=False, element_shape=shape)
 
 
 def _now() -> Any:

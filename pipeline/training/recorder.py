@@ -25,7 +25,6 @@ class EpochRecorder(keras.callbacks.Callback):
         self._run_log = run_log
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
-        self.model.start_trace()
         self._train_metrics: TraitScores | None = None
         self._validation_seconds = 0.0
         self._began = time.perf_counter()

@@ -6,7 +6,7 @@ layers, e.g. the attention, keep the weights of the best epoch, but they do not 
 Shapes: M validation clips, G groups, K traits.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from pipeline.data.batches import LabelledBatches
 from pipeline.records.epochs import TraitScores, flat_names
 from pipeline.records.predictions import Names
 from pipeline.training.instrumented_model import InstrumentedModel
+from pipeline.training.validation import Validation
 
 NUM_STANDARD_ERRORS: Final = 3.0
 """Minimum improvement over the starting point, in standard errors of the improvement.
@@ -39,9 +40,8 @@ class StartingPoint:
     """
 
     def __init__(
-        self, model: InstrumentedModel, validation: LabelledBatches | None, *, monitor: str
+        self, model: InstrumentedModel, validation: Validation | None, *, monitor: str
     ) -> None:
-        self._model = model
         self._validation = validation
         self._is_absolute = monitor in _ABSOLUTE
         self._variables = getattr(model.network, "head_weights", model.network.variables)
@@ -51,10 +51,10 @@ class StartingPoint:
         self.value = float("nan")
         """Value of the monitored metric before training."""
         if validation is not None:
-            logs = model.evaluate(validation.dataset(), return_dict=True, verbose=0)
+            logs, scores = validation.run()
             self.metrics = model.moments.trait_metrics()
             self.value = float({**logs, **flat_names(self.metrics)}[monitor])
-            self._errors = self._errors_of(validation)
+            self._errors = self._errors_of(scores, validation.clips)
 
     def is_beaten(self) -> bool:
         """Return whether the current weights are clearly better than those before training.
@@ -63,8 +63,10 @@ class StartingPoint:
         """
         if self._validation is None:
             return True
-        improvement = self._errors - self._errors_of(self._validation)
-        error = standard_error(improvement, self._validation.groups)
+        _, scores = self._validation.run()
+        clips = self._validation.clips
+        improvement = self._errors - self._errors_of(scores, clips)
+        error = standard_error(improvement, clips.groups)
         return bool(improvement.mean() > NUM_STANDARD_ERRORS * error)
 
     def restore(self) -> None:
@@ -72,10 +74,9 @@ class StartingPoint:
         for variable, array in zip(self._variables, self._weights, strict=True):
             variable.assign(array)
 
-    def _errors_of(self, validation: LabelledBatches) -> FloatArray:
+    def _errors_of(self, scores: FloatArray, clips: LabelledBatches) -> FloatArray:
         """Return the mean error of each validation clip over the traits, shape (M,)."""
-        scores: Any = self._model.predict(validation.dataset(), verbose=0)
-        difference = validation.labels - scores.astype(np.float64)
+        difference = clips.labels - scores.astype(np.float64)
         errors = np.abs(difference) if self._is_absolute else difference**2
         return np.asarray(errors.mean(axis=1))
 

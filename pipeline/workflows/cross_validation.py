@@ -17,7 +17,7 @@ from pipeline.data.splits import Split, split_folds
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.models.persistence import load_model
 from pipeline.records.manifest import check_files
-from pipeline.training.checkpoint import remove_initial
+from pipeline.training.checkpoint import load_initial, remove_initial
 from pipeline.training.fit import FitHooks
 from pipeline.workflows.scoring import Scores, concatenate_scores, score
 from pipeline.workflows.session import open_session
@@ -33,19 +33,19 @@ from pipeline.workflows.training_steps import (
 )
 
 
-def cross_validate(
-    run: RunDirectory,
-    experiment: Experiment,
-    network: keras.Model,
-    *,
-    build: Callable[[], keras.Model],
-) -> Outcome:
+def cross_validate(run: RunDirectory, experiment: Experiment, network: keras.Model) -> Outcome:
     """Train one model per fold, evaluate all out-of-fold scores, and train the final model.
 
-    The models of finished folds are not trained again. `network` becomes the final model.
-    `build` returns a new model with the initial weights of `network`.
+    `network` is trained once per fold and once on all clips, each time from its initial weights.
+    Thus its functions are traced only once. The models of finished folds are not trained again.
     """
+
+    def reset() -> keras.Model:
+        load_initial(run, network)
+        return network
+
     folds = split_into_folds(experiment)
+    hooks = FitHooks()
     with open_session(
         run,
         experiment.config,
@@ -58,14 +58,16 @@ def cross_validate(
             config = _fold_config(experiment.config)
             fold = dataclasses.replace(experiment, split=split, config=config, run_name=name)
             fold_run = RunDirectory(run.folds_dir / name)
-            scores, best_epoch = _train_fold(fold_run, fold, build, parent=run)
+            scores, best_epoch = _train_fold(fold_run, fold, reset, hooks, parent=run)
             fold_scores.append(scores)
             best_epochs.append(best_epoch)
         scores = concatenate_scores(fold_scores)
         config = for_all_clips(experiment.config, best_epochs)
         final = dataclasses.replace(experiment, config=config)
+        reset()
         random_layers = log_experiment(session, final, network)
-        hooks = FitHooks(start="final") if stays_at_start(best_epochs) else None
+        if stays_at_start(best_epochs):
+            hooks = dataclasses.replace(hooks, start="final")
         result, _ = fit_network(session, final, network, hooks)
         report = evaluate_held_out(session, experiment, scores)
         finalize_run(session, final, network, result, report, frozen_at_random=random_layers)
@@ -116,7 +118,8 @@ def stays_at_start(best_epochs: Sequence[int]) -> bool:
 def _train_fold(
     run: RunDirectory,
     fold: Experiment,
-    build: Callable[[], keras.Model],
+    reset: Callable[[], keras.Model],
+    hooks: FitHooks,
     *,
     parent: RunDirectory,
 ) -> tuple[Scores, int]:
@@ -127,7 +130,7 @@ def _train_fold(
         baselines = load_baselines(run.baselines_path)
         scores = score(network, baselines, fold.features, fold.split.validation)
         return scores, read_best_epoch(run)
-    outcome = train_nested(run, fold, parent=parent, build=build)
+    outcome = train_nested(run, fold, parent=parent, build=reset, hooks=hooks)
     if outcome.scores is None:
         raise AssertionError("a fold always has held-out clips")
     return outcome.scores, outcome.fit.best_epoch

@@ -1,7 +1,6 @@
 """Train and evaluate a model in a run directory, or resume a killed run."""
 
 import contextlib
-import functools
 import logging
 import shutil
 from dataclasses import dataclass
@@ -197,8 +196,7 @@ def _train(
 ) -> TrainingRun:
     try:
         if experiment.config.training.num_folds:
-            build = functools.partial(_initial_network, run, experiment.config)
-            outcome = cross_validate(run, experiment, network, build=build)
+            outcome = cross_validate(run, experiment, network)
         else:
             outcome = train_single(run, experiment, network)
         if warning := read_calibration(

@@ -1,5 +1,5 @@
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
@@ -8,47 +8,40 @@ import pytest
 from pipeline.config.schema import TrainingConfig
 from pipeline.core.traits import TRAITS
 from pipeline.metrics.regression import trait_metrics
-from pipeline.training.instrumented_model import InstrumentedModel
+from pipeline.training.instrumented_model import StepTrace
 from pipeline.training.losses import build_loss
 from pipeline.training.optimizer import build_optimizer
+from pipeline.training.traced_models import TracedModels
 
 NUM_EPOCHS = 2
 
 
-class Order(keras.callbacks.Callback):
-    """Shuffle as `fit` does, and keep the measurements."""
+@dataclass(kw_only=True)
+class Measured:
+    """Measurements of each epoch."""
 
-    def __init__(self, batches) -> None:
-        super().__init__()
-        self.batches = batches
-        self.traces, self.moments, self.validation_moments = [], [], []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.batches.shuffle_for(epoch)
-        if isinstance(self.model, InstrumentedModel):
-            self.model.start_trace()
-
-    def on_test_begin(self, logs=None):
-        self.moments.append(self.model.moments.trait_metrics())
-
-    def on_epoch_end(self, epoch, logs=None):
-        if isinstance(self.model, InstrumentedModel):
-            self.traces.append(self.model.read_trace())
-            self.validation_moments.append(self.model.moments.trait_metrics())
+    traces: list[StepTrace] = field(default_factory=list)
+    moments: list[dict] = field(default_factory=list)
+    validation_moments: list[dict] = field(default_factory=list)
 
 
-def train(model, laboratory, config, *, steps_per_execution, **settings) -> Order:
-    """Train a model as `fit` does, and return the measurements."""
-    model.compile(
-        optimizer=build_optimizer(config, steps_per_epoch=3),
-        loss=build_loss(config.loss_weights, huber_delta=config.huber_delta),
-        steps_per_execution=steps_per_execution,
-        jit_compile=False,
+def train(laboratory, network, config, *, validated=False, epochs=NUM_EPOCHS) -> Measured:
+    """Train a network as `fit` does, and return the measurements."""
+    training, validation = laboratory.training(), laboratory.validation()
+    model = TracedModels().prepare(
+        network, config, trait_names=TRAITS, steps_per_epoch=training.num_batches
     )
-    order = Order(laboratory.training())
-    settings = {"epochs": NUM_EPOCHS, **settings}
-    model.fit(order.batches.dataset(), shuffle=False, callbacks=[order], verbose=0, **settings)
-    return order
+    callbacks = keras.callbacks.CallbackList(model=model)
+    iterators = [iter(batches.dataset()) for batches in (training, validation)]
+    measured = Measured()
+    for _ in range(epochs):
+        model.train_epoch(iterators[0], training.num_batches, callbacks)
+        measured.traces.append(model.read_trace())
+        measured.moments.append(model.moments.trait_metrics())
+        if validated:
+            model.validate(iterators[1], validation.num_batches, callbacks)
+            measured.validation_moments.append(model.moments.trait_metrics())
+    return measured
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +53,8 @@ def config():
 def measured(request, laboratory, config):
     """A network after two epochs without dropout, and its measurements."""
     network = laboratory.network(dropout_rate=0.0)
-    model = InstrumentedModel(network, trait_names=TRAITS)
-    settings = {"validation_data": laboratory.validation().dataset()}
-    return train(model, laboratory, config, steps_per_execution=request.param, **settings), network
+    config = replace(config, steps_per_execution=request.param)
+    return train(laboratory, network, config, validated=True), network
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +66,8 @@ def replayed(laboratory, config):
     batches = laboratory.training()
     epochs = []
     for epoch in range(NUM_EPOCHS):
-        batches.shuffle_for(epoch)
         steps = []
-        for inputs, labels in batches.dataset():
+        for inputs, labels in batches.dataset(first_epoch=epoch).take(batches.num_batches):
             error = labels.numpy().astype(np.float64) - np.asarray(network(inputs))
             rate = float(optimizer.learning_rate)
             steps.append((np.abs(error).mean(), (error**2).mean(), rate, len(error)))
@@ -115,13 +106,13 @@ class TestMoments:
             assert scores["mse"]["mean"] == pytest.approx(mse, rel=1e-5)
 
     def test_validation_scores_equal_the_numpy_metrics(self, measured, laboratory):
-        order, network = measured
-        ((inputs, labels),) = laboratory.validation().dataset()
+        values, network = measured
+        ((inputs, labels),) = laboratory.validation().dataset().take(1)
         expected = trait_metrics(
             labels.numpy(), network.predict(inputs, verbose=0), trait_names=TRAITS
         )
         for metric, traits in expected.items():
-            assert order.validation_moments[-1][metric] == pytest.approx(traits, rel=1e-5)
+            assert values.validation_moments[-1][metric] == pytest.approx(traits, rel=1e-5)
 
 
 def test_the_work_of_a_step_is_between_its_begin_and_end(laboratory, config):
@@ -134,17 +125,26 @@ def test_the_work_of_a_step_is_between_its_begin_and_end(laboratory, config):
 
     small = laboratory.network(dropout_rate=0.0)
     network = keras.Model(small.inputs, Heavy()(small.outputs[0]))
-    model = InstrumentedModel(network, trait_names=TRAITS)
-    (trace,) = train(model, laboratory, config, steps_per_execution=3, epochs=1).traces
+    (trace,) = train(laboratory, network, config, epochs=1).traces
     assert (trace.end - trace.begin).sum() > 2 * (trace.begin[1:] - trace.end[:-1]).sum()
 
 
-def test_measuring_does_not_change_the_weights(laboratory, config):
-    config = replace(config, gradient_clip_norm=0.5)
-    weights = []
-    for instrumented in (False, True):
-        network = laboratory.network(dropout_rate=0.3)
-        model = InstrumentedModel(network, trait_names=TRAITS) if instrumented else network
-        train(model, laboratory, config, steps_per_execution=2)
-        weights.append([variable.numpy().tobytes() for variable in network.variables])
-    assert weights[0] == weights[1]
+@pytest.mark.parametrize("loss", ["mae", "huber", {"mse": 0.5, "ccc": 2.0}], ids=str)
+def test_the_weights_equal_those_of_keras_fit(laboratory, config, loss):
+    config = replace(config, gradient_clip_norm=0.5, weight_decay=0.05, loss=loss)
+    measured, expected = (laboratory.network(dropout_rate=0.3) for _ in range(2))
+    train(laboratory, measured, config)
+    expected.compile(
+        optimizer=build_optimizer(config, steps_per_epoch=3),
+        loss=build_loss(config.loss_weights, huber_delta=config.huber_delta),
+        jit_compile=False,
+    )
+    expected.fit(
+        laboratory.training().dataset(),
+        epochs=NUM_EPOCHS,
+        steps_per_epoch=3,
+        shuffle=False,
+        verbose=0,
+    )
+    for ours, theirs in zip(measured.variables, expected.variables, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
