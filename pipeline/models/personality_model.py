@@ -15,6 +15,7 @@ from pipeline.core.arrays import FloatArray
 from pipeline.core.errors import ModelError, first_line
 from pipeline.core.traits import TRAITS
 from pipeline.models.architecture import RIDGE, Architecture, read_streams
+from pipeline.models.dropout import Dropout
 from pipeline.models.fusion import FUSIONS, FusionSizes
 from pipeline.models.heads import LinearScores, LinearSkip, TraitHead, TraitScores
 from pipeline.models.standardize import Standardize
@@ -215,6 +216,22 @@ class PersonalityModel(keras.Model):
         for head in self._heads:
             if head.trainable:
                 head.set_zero()
+
+    def set_dropout_rate(self, rate: float) -> None:
+        """Change the dropout rate, a number in (0, 1). Traced functions then use the new rate.
+
+        Raises:
+            ModelError: If the model has no dropout, or `rate` would turn dropout off.
+        """
+        if not (0.0 < rate < 1.0 and self.architecture.dropout_rate):
+            raise ModelError(
+                f"The dropout rate cannot change from {self.architecture.dropout_rate} to {rate}, "
+                "because both must be above 0 and below 1. Build a new model."
+            )
+        self.architecture = dataclasses.replace(self.architecture, dropout_rate=rate)
+        for layer in self._flatten_layers(include_self=False):
+            if isinstance(layer, Dropout):
+                layer.set_rate(rate)
 
     @property
     def starts_at_ridge(self) -> bool:

@@ -22,6 +22,7 @@ from pipeline.data.batches import inference_batches
 from pipeline.data.feature_set import FeatureSet
 from pipeline.models.trainability import count_weights
 from pipeline.search.mlflow_runs import share_trial_run
+from pipeline.search.networks import TrialNetworks
 from pipeline.search.study.retries import IS_DEFAULT, RETRY_OF
 from pipeline.search.study_spec import (
     StudySpec,
@@ -33,7 +34,6 @@ from pipeline.search.study_spec import (
 from pipeline.training.fit import FitHooks, FitResult
 from pipeline.workflows.features import open_features, select_used_streams
 from pipeline.workflows.session import open_session
-from pipeline.workflows.train import build_for
 from pipeline.workflows.training_steps import Experiment, train_nested
 
 _NUM_WARM_UP_CALLS = 3
@@ -127,6 +127,7 @@ class TrialObjective:
         self._features = open_features(spec.config.data)
         split = search_split(self._features, spec.config)
         self._fits = plan_fits(self._features, split, spec.config)
+        self._networks = TrialNetworks()
 
     def __call__(self, trial: optuna.Trial) -> float | tuple[float, float]:
         """Run one trial and return one or two objective values.
@@ -148,7 +149,6 @@ class TrialObjective:
         finally:
             # `commit` in `_train` does this too, but a short trial may end before its first call.
             share_trial_run(trial, run)
-            keras.backend.clear_session()
 
     def _run(self, trial: optuna.Trial, run: RunDirectory) -> float | tuple[float, float]:
         overrides = self._spec.space.propose(trial)
@@ -210,7 +210,7 @@ class TrialObjective:
         networks: list[keras.Model] = []
 
         def build() -> keras.Model:
-            networks.append(build_for(config, features))
+            networks.append(self._networks.build(config, features))
             return networks[0]
 
         def commit() -> None:
@@ -218,7 +218,11 @@ class TrialObjective:
             report.commit()
 
         hooks = FitHooks(
-            callbacks=[report], on_commit=commit, is_resumable=False, shows_progress=False
+            callbacks=[report],
+            on_commit=commit,
+            is_resumable=False,
+            shows_progress=False,
+            models=self._networks.models,
         )
         experiment = Experiment(config=config, features=features, split=fit.split, run_name=name)
         tags = self._tags(trial)

@@ -52,6 +52,11 @@ class TracedModels:
         model.steps_per_execution = config.steps_per_execution
         return model
 
+    def forget(self, network: keras.Model) -> None:
+        """Remove the traced functions of a network, and free their memory."""
+        for key in [key for key, (model, _) in self._models.items() if model.network is network]:
+            del self._models[key]
+
 
 def _constants(
     network: keras.Model, config: TrainingConfig, trait_names: Sequence[str]
