@@ -21,7 +21,7 @@ from pipeline.tracking.store import DeliveryError, StoreUnavailableError
 _logger = logging.getLogger(__name__)
 
 _SHORT_WAIT_SECONDS = 5.0
-"""Maximum wait for MLflow at the end of a nested run, or after a signal."""
+"""Maximum wait for MLflow after a signal."""
 _MAX_PAUSE_SECONDS = 120.0
 _POLL_SECONDS = 0.2
 
@@ -31,7 +31,7 @@ class BackgroundMirror:
 
     Args:
         is_nested: True for a nested run. Because the mirror of the parent run delivers the
-            remaining events, an outage is not logged, and `close` does not retry.
+            remaining events, an outage is not logged, and the last delivery is not repeated.
         retry_seconds: Pause before a retry. During the run, the pause doubles after each retry.
         rest_seconds: Pause after a delivery. If epochs are short, the next delivery then contains
             the events of several epochs.
@@ -83,6 +83,11 @@ class BackgroundMirror:
         if self._thread.is_alive() and self.undelivered is None:
             self.undelivered = f"no answer within {seconds:g} s"
         return self.undelivered
+
+    def leave(self) -> None:
+        """Deliver the remaining events in the background. Do not wait for the delivery."""
+        self._closing.set()
+        self._wake.set()
 
     def _loop(self) -> None:
         pause = self._retry_seconds
@@ -141,9 +146,10 @@ def mirrored(
 ) -> Iterator[BackgroundMirror | Untracked]:
     """Yield the mirror of a run. The events of a tracked run are delivered during the block.
 
-    If `is_nested` is true, the mirror of the parent run delivers the remaining events and logs the
-    warnings. At the end of the block, the mirror waits at most `patience_seconds` for MLflow. For
-    a nested run, or after a signal, it waits at most 5 s.
+    At the end of the block, the mirror waits at most `patience_seconds` for MLflow, and after a
+    signal at most 5 s. If `is_nested` is true, it does not wait, because the next fold or trial can
+    begin. If this process ends before the delivery, the mirror of the parent run delivers the
+    remaining events. It also logs the warnings.
     """
     if read_link(run.tracking_path) is None:
         yield Untracked()
@@ -158,10 +164,13 @@ def mirrored(
         raise
     finally:
         reason: str | None = "the delivery was interrupted"
-        if is_nested or is_interrupted:
+        if is_interrupted:
             patience_seconds = min(patience_seconds, _SHORT_WAIT_SECONDS)
         try:
-            reason = background.close(seconds=patience_seconds, is_interrupted=is_interrupted)
+            if is_nested and not is_interrupted:
+                background.leave()
+            else:
+                reason = background.close(seconds=patience_seconds, is_interrupted=is_interrupted)
         finally:
             if reason and not is_nested:
                 fix = f" Complete it later: `python -m pipeline sync --run_dir {run.path}`."
