@@ -6,12 +6,13 @@ layers, e.g. the attention, keep the weights of the best epoch, but they do not 
 Shapes: M validation clips, G groups, K traits.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from pipeline.core.arrays import FloatArray
 from pipeline.data.batches import LabelledBatches
+from pipeline.models.inference import infer
 from pipeline.records.epochs import TraitScores, flat_names
 from pipeline.records.predictions import Names
 from pipeline.training.instrumented_model import InstrumentedModel
@@ -74,7 +75,8 @@ class StartingPoint:
 
     def _errors_of(self, validation: LabelledBatches) -> FloatArray:
         """Return the mean error of each validation clip over the traits, shape (M,)."""
-        scores: Any = self._model.predict(validation.dataset(), verbose=0)
+        network, batches = self._model.network, validation.dataset()
+        scores = np.concatenate([infer(network, inputs) for inputs, _ in batches])
         difference = validation.labels - scores.astype(np.float64)
         errors = np.abs(difference) if self._is_absolute else difference**2
         return np.asarray(errors.mean(axis=1))
