@@ -74,7 +74,8 @@ class LabelledBatches:
         return self._order[begin : begin + self.batch_size]
 
     def _from_memory(self) -> Any:
-        arrays = tuple(tf.constant(array) for array in self._inputs.read(self._rows))
+        # Each array is freed before the next one is read.
+        arrays = tuple(map(tf.constant, self._inputs.arrays(self._rows)))
         labels = tf.constant(self.labels)
 
         def gather(indices: Any) -> Any:
@@ -126,6 +127,10 @@ class _Inputs:
         ]
 
     def read(self, rows: IntArray) -> tuple[FloatArray, ...]:
-        values = (stream.read(rows) for stream in self._streams)
-        masks = (stream.read_mask(rows).astype(np.float32) for stream in self._masked)
-        return (*values, *masks)
+        return tuple(self.arrays(rows))
+
+    def arrays(self, rows: IntArray) -> Iterator[FloatArray]:
+        for stream in self._streams:
+            yield stream.read(rows)
+        for stream in self._masked:
+            yield stream.read_mask(rows).astype(np.float32)
