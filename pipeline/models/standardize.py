@@ -79,7 +79,7 @@ class Standardize(keras.layers.Layer):
         extremes = [np.min(values, axes, initial=np.inf), np.max(values, axes, initial=-np.inf)]
         if (self._distance(np.stack(extremes)) < FAR).all():  # False if a value is NaN
             return np.zeros(len(values), np.bool_)
-        steps = (self._distance(values) >= FAR).any(axis=-1)
+        steps = np.asarray(self._distance(values) >= FAR).any(axis=-1)
         if steps.ndim == 1:
             steps = steps[:, None]
         return np.asarray((steps if step_mask is None else steps & step_mask).any(axis=1))
@@ -87,7 +87,8 @@ class Standardize(keras.layers.Layer):
     def _distance(self, values: FloatArray) -> FloatArray:
         """Return the distance of each value to the mean of its feature, in standard deviations."""
         with np.errstate(over="ignore", invalid="ignore"):  # the distance can be infinite
-            return np.abs((values - np.asarray(self.mean)) * np.asarray(self.scale))
+            distance: FloatArray = np.abs((values - np.asarray(self.mean)) * np.asarray(self.scale))
+        return distance
 
     def _checked(self, moment: str, values: FloatArray) -> FloatArray:
         values = np.asarray(values, dtype=np.float64)
