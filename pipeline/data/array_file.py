@@ -39,6 +39,9 @@ _HEADER_ERRORS: Final = (
 NumPy parses the header as a Python literal, so errors of the Python parser are possible."""
 
 
+_CHECKED_BYTES: Final = 2**22
+"""Maximum size of a chunk that is checked and hashed. It fits in the cache of the processor."""
+
 _TABLE_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".parquet", ".xlsx")
 
 
@@ -238,7 +241,7 @@ def finite_chunks(stream: Stream, clips: pd.DataFrame) -> Iterator[FloatArray]:
     Raises:
         FeatureSetError: If a value is NaN, infinite or too large for float32.
     """
-    for rows, values in stream.chunks():
+    for rows, values in stream.chunks(max_bytes=_CHECKED_BYTES):
         finite = np.isfinite(values)
         if not finite.all():
             index, *position = (int(axis) for axis in np.argwhere(~finite)[0])

@@ -24,6 +24,10 @@ In networks for images, the activations need about 10 to 50 times the memory of 
 """
 
 
+_CHUNK_BYTES: Final = 64 * 2**20
+"""Maximum size of the inputs that are copied into memory at once, in bytes."""
+
+
 class LabelledBatches:
     """Batches with labels, for training and validation, as an endless `tf.data.Dataset`.
 
@@ -80,7 +84,7 @@ class LabelledBatches:
         return _shuffled(self._seed, epoch, self.num_clips)[begin:end]
 
     def _from_memory(self) -> Any:
-        arrays = tuple(tf.constant(array) for array in self._inputs.read(self._rows))
+        arrays = self._inputs.load(self._rows)
         labels = tf.constant(self.labels)
 
         def gather(indices: Any) -> Any:
@@ -140,3 +144,21 @@ class _Inputs:
         values = (stream.read(rows) for stream in self._streams)
         masks = (stream.read_mask(rows).astype(np.float32) for stream in self._masked)
         return (*values, *masks)
+
+    def load(self, rows: IntArray) -> tuple[Any, ...]:
+        """Return the inputs of `rows` as `tf.Variable` objects in the memory of the CPU.
+
+        The variables are filled in chunks. The conversion of a whole array would need three times
+        its memory, and a data set of constants copies them for each iterator.
+        """
+        with tf.device("CPU:0"):
+            loaded = tuple(
+                tf.Variable(tf.zeros((len(rows), *shape)), trainable=False)
+                for shape in self.row_shapes
+            )
+            size = max(1, _CHUNK_BYTES // (4 * sum(map(math.prod, self.row_shapes))))
+            for begin in range(0, len(rows), size):
+                arrays = self.read(rows[begin : begin + size])
+                for variable, array in zip(loaded, arrays, strict=True):
+                    variable[begin : begin + size].assign(array)
+        return loaded

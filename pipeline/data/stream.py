@@ -126,14 +126,20 @@ class Stream:
         """Yield the row numbers and the features of consecutive chunks of `rows`.
 
         If `rows` is None, all rows are read. The features of a chunk have at most `max_bytes`
-        bytes, unless a single row is larger.
+        bytes, unless a single row is larger. They can be a read-only view of the file.
         """
         selected = np.arange(self.shape[0]) if rows is None else self._checked(rows)
         row_bytes = 4 * int(np.prod(self.shape[1:]))
         step = max(1, max_bytes // row_bytes)
         for start in range(0, len(selected), step):
             chunk = selected[start : start + step]
-            yield chunk, self.read(chunk)
+            if rows is None and len(self.parts) == 1:
+                # A slice of a memory-mapped array is not copied.
+                part = self.parts[0].values[start : start + step]
+                with np.errstate(over="ignore"):
+                    yield chunk, np.asarray(part).astype(np.float32, copy=False)
+            else:
+                yield chunk, self.read(chunk)
 
     def pool(self, rows: IntArray) -> FloatArray:
         """Return the mean across the valid steps of each row, shape (n, D), float32.

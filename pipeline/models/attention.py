@@ -239,6 +239,22 @@ class CrossAttentionBlock(keras.layers.Layer):
             setattr(self, f"{stream}_side", side)
             side.build(shape)
 
+    def compute_output_spec(
+        self,
+        tokens: Sequence[Any],
+        masks: Sequence[Any] | None = None,
+        training: bool | None = None,
+    ) -> tuple[list[Any], list[Any]]:
+        """Return the symbolic outputs. Without this method, Keras traces the layer to find them."""
+        del masks, training
+        lengths = {name: each.shape[1] for name, each in zip(self.streams, tokens, strict=True)}
+        weights = []
+        for stream, num_queries in lengths.items():
+            num_keys = sum(lengths[name] for name in key_streams(self.streams, stream))
+            shape = (tokens[0].shape[0], self.num_heads, num_queries, num_keys)
+            weights.append(keras.KerasTensor(shape, "float32"))
+        return [keras.KerasTensor(each.shape, self.compute_dtype) for each in tokens], weights
+
     def call(
         self,
         tokens: Sequence[Any],
@@ -306,6 +322,14 @@ class TraitAttention(keras.layers.Layer):
         self.output_map = keras.layers.Dense(width, name="output", **options)
         for layer in (self.norm, self.key_value, self.output_map):
             layer.build(tokens_shape)
+
+    def compute_output_spec(self, tokens: Any, token_mask: Any = None) -> tuple[Any, Any]:
+        """Return the symbolic outputs. Without this method, Keras traces the layer to find them."""
+        del token_mask
+        num_clips, num_tokens, width = tokens.shape
+        weights = (num_clips, self.num_heads, self.num_traits, num_tokens)
+        features = keras.KerasTensor((num_clips, self.num_traits, width), self.compute_dtype)
+        return features, keras.KerasTensor(weights, "float32")
 
     def call(self, tokens: Any, token_mask: Any = None) -> tuple[Any, Any]:
         """Return two tensors: features per trait (B, K, F), and attention weights (B, H, K, T)."""

@@ -4,7 +4,6 @@ Shapes: N clips, T steps or tokens, C features, F fusion width, H heads, K trait
 """
 
 import dataclasses
-import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from pipeline.models.architecture import RIDGE, Architecture, read_streams
 from pipeline.models.dropout import Dropout
 from pipeline.models.fusion import FUSIONS, FusionSizes
 from pipeline.models.heads import LinearScores, LinearSkip, TraitHead, TraitScores
+from pipeline.models.inference import infer
 from pipeline.models.standardize import Standardize
 from pipeline.models.streams import (
     StreamSpec,
@@ -48,15 +48,8 @@ class GraphReader:
         """Return tensor name -> values, with one row per clip."""
         if self._model is None:
             self._model = keras.Model(self._inputs, self._tensors)
-        arrays = keras.tree.map_structure(np.asarray, inputs)
-        num_clips = len(keras.tree.flatten(arrays)[0])
-        # `predict` is not used: each call builds a data set, which is slow for a few clips.
-        parts = []
-        for begin in range(0, num_clips, batch_size):
-            clips = slice(begin, begin + batch_size)
-            batch = keras.tree.map_structure(operator.itemgetter(clips), arrays)
-            parts.append(self._model.predict_on_batch(batch))
-        return {name: np.concatenate([part[name] for part in parts]) for name in self._tensors}
+        values: dict[str, FloatArray] = infer(self._model, inputs, batch_size=batch_size)
+        return values
 
 
 @keras.saving.register_keras_serializable(package="pipeline")

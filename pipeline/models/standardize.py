@@ -73,12 +73,22 @@ class Standardize(keras.layers.Layer):
         `values` has shape (B, C) or (B, T, C). `step_mask` has shape (B, 1) or (B, T). Padding is
         ignored.
         """
-        with np.errstate(over="ignore", invalid="ignore"):  # the distance can be infinite
-            distance = np.abs((values - np.asarray(self.mean)) * np.asarray(self.scale))
-        steps = (distance >= FAR).any(axis=-1)
+        # If the extreme values of each feature are near the mean, all values are. This is almost
+        # always true, and much faster to check.
+        axes = tuple(range(values.ndim - 1))
+        extremes = [np.min(values, axes, initial=np.inf), np.max(values, axes, initial=-np.inf)]
+        if (self._distance(np.stack(extremes)) < FAR).all():  # False if a value is NaN
+            return np.zeros(len(values), np.bool_)
+        steps = np.asarray(self._distance(values) >= FAR).any(axis=-1)
         if steps.ndim == 1:
             steps = steps[:, None]
         return np.asarray((steps if step_mask is None else steps & step_mask).any(axis=1))
+
+    def _distance(self, values: FloatArray) -> FloatArray:
+        """Return the distance of each value to the mean of its feature, in standard deviations."""
+        with np.errstate(over="ignore", invalid="ignore"):  # the distance can be infinite
+            distance: FloatArray = np.abs((values - np.asarray(self.mean)) * np.asarray(self.scale))
+        return distance
 
     def _checked(self, moment: str, values: FloatArray) -> FloatArray:
         values = np.asarray(values, dtype=np.float64)

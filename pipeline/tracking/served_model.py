@@ -3,11 +3,14 @@
 Legend: N clips, K traits.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import mlflow
 import numpy as np
 from mlflow.models import set_model
+
+_BATCH_SIZE: Final = 32
+"""Maximum number of clips per batch, which limits the memory of a large request."""
 
 
 class ServedModel(mlflow.pyfunc.PythonModel):
@@ -41,6 +44,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):
         Raises:
             RequestError: If an input is invalid. The server answers with status 400.
         """
+        from pipeline.models.inference import infer
         from pipeline.models.token_masks import absent_streams
         from pipeline.tracking.served_inputs import check_distances, read_inputs
 
@@ -49,7 +53,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):
             self._model.inputs, model_input, absent_streams=absent_streams(self._model)
         )
         check_distances(self._model, inputs)
-        scores = self._model.predict(inputs, verbose=0)
+        scores = infer(self._model, inputs, batch_size=_BATCH_SIZE)
         if not (params or {}).get("intervals"):
             return scores
         return np.stack([scores, *self._calibration.intervals(scores)], axis=-1)

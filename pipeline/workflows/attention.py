@@ -24,6 +24,7 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.data.stream import Stream
 from pipeline.evaluation.attention import AttentionSummary, trait_attention
 from pipeline.evaluation.faithfulness import measure_deletion
+from pipeline.models.inference import infer
 from pipeline.models.token_masks import token_mask
 from pipeline.records.attention import (
     LEARNED_TOKENS,
@@ -209,7 +210,7 @@ def _measure_deletion(
         parts, begin = [], 0
         for chosen, inputs in _batches(features, rows):
             end = begin + len(chosen)
-            parts.append(network.predict_on_batch(hide(inputs, hidden[begin:end])))
+            parts.append(infer(network, hide(inputs, hidden[begin:end])))
             begin = end
         return np.concatenate(parts)
 

@@ -19,6 +19,7 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.data.stream import PooledFeatures, Stream
 from pipeline.evaluation.baselines import Baselines, fit_baselines
 from pipeline.metrics.regression import exact_metrics
+from pipeline.models.inference import infer
 from pipeline.models.token_masks import absent_streams
 from pipeline.records.predictions import Predictions
 
@@ -91,7 +92,7 @@ def predict(
     masked = masked_streams(network)
     batches = inference_batches(features, rows, batch_size=batch_size, masked=masked)
     hide = _without_stream(network, features, without) if without else list
-    scores = [network.predict_on_batch(hide(inputs)) for inputs in batches]
+    scores = [infer(network, hide(inputs)) for inputs in batches]
     return np.concatenate(scores) if scores else np.zeros((0, network.output_shape[-1]), np.float32)
 
 

@@ -18,7 +18,6 @@ from pipeline.models.persistence import load_model as load_model_file
 from pipeline.records.calibration import Calibration, read_calibration
 from pipeline.records.data_description import DataDescription, read_data
 from pipeline.records.manifest import check_files
-from pipeline.tracking.existing_runs import download_model
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +70,7 @@ def fetch_trained_model(model_uri: str) -> TrainedModel:
     Raises:
         PipelineError: If the download fails, or `train` did not log this model.
     """
-    return _load(RunDirectory(download_model(model_uri)))
+    return _load(RunDirectory(_download(model_uri)))
 
 
 def load_model(source: str | Path) -> keras.Model:
@@ -86,9 +85,16 @@ def load_model(source: str | Path) -> keras.Model:
     """
     # A URI scheme needs two or more letters, because `C:` is a Windows drive.
     if isinstance(source, str) and re.match(r"[a-z][a-z0-9+.-]+:/", source):
-        return load_model_file(download_model(source) / "model.keras")
+        return load_model_file(_download(source) / "model.keras")
     path = Path(source)
     return load_model_file(RunDirectory(path).model_path if path.is_dir() else path)
+
+
+def _download(model_uri: str) -> Path:
+    # The import of MLflow takes most of a second, and a run directory does not need it.
+    from pipeline.tracking.existing_runs import download_model
+
+    return download_model(model_uri)
 
 
 def _load(home: RunDirectory) -> TrainedModel:

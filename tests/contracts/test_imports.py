@@ -59,6 +59,12 @@ def test_the_main_process_of_a_search_imports_no_tensorflow(repository):
     assert names.isdisjoint({"tensorflow", "keras", "plotly"})
 
 
+def test_a_prediction_with_a_run_directory_imports_no_mlflow(repository):
+    names, _ = imported_by(repository, "-c", "import pipeline.workflows.predict")
+    assert "keras" in names
+    assert "mlflow" not in names
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

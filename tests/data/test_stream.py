@@ -66,6 +66,12 @@ def test_chunks_cover_all_rows_in_order():
     np.testing.assert_array_equal(np.concatenate([values for _, values in chunks]), VALUES)
 
 
+def test_chunks_of_all_rows_of_a_file_are_not_copied():
+    stored = VALUES.astype(np.float32)
+    ((_, values),) = stream_of(stored).chunks()
+    assert np.shares_memory(values, stored)
+
+
 @pytest.mark.parametrize(("max_bytes", "expected"), [(32, [[5, 0], [5]]), (1, [[5], [0], [5]])])
 def test_chunks_follow_the_given_rows(max_bytes, expected):
     chunks = stream_of(VALUES).chunks(np.array([5, 0, 5]), max_bytes=max_bytes)

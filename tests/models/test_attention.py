@@ -92,6 +92,31 @@ def test_a_masked_stream_gets_no_weight_from_the_other_streams():
     np.testing.assert_allclose(np.asarray(weights[0])[..., 4:].sum(axis=-1), 1.0, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    ("layer_class", "arguments", "inputs"),
+    [
+        (TraitAttention, {"num_traits": 3, "num_heads": 4}, tokens("a", 6)),
+        (CrossAttentionBlock, {"streams": ("a",), **BLOCK}, [tokens("a", 4)]),
+        (
+            CrossAttentionBlock,
+            {"streams": ("a", "b", "c"), **BLOCK},
+            [tokens(name, size) for name, size in (("a", 4), ("b", 2), ("c", 7))],
+        ),
+    ],
+)
+def test_symbolic_outputs_have_the_shapes_and_dtypes_of_the_outputs(
+    layer_class, arguments, inputs, dtype
+):
+    layer = layer_class(**arguments, dtype=dtype)
+    symbols = keras.tree.map_structure(lambda values: keras.Input(values.shape[1:]), inputs)
+    expected = keras.tree.map_structure(
+        lambda output: ((None, *output.shape[1:]), output.dtype.name), layer(inputs)
+    )
+    found = keras.tree.map_structure(lambda symbol: (symbol.shape, symbol.dtype), layer(symbols))
+    assert found == expected
+
+
 def test_attention_weights_differ_between_traits():
     _, weights = TraitAttention(5, num_heads=2)(tokens("static", 6))
     assert len(np.unique(np.asarray(weights)[0, 0].round(4), axis=0)) == 5

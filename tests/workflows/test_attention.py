@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pandas as pd
@@ -10,10 +12,13 @@ from pipeline.data.feature_set import load_feature_set
 from pipeline.data.stream import feature_moments
 from pipeline.data.writer import StreamValues, write_feature_set
 from pipeline.models import CompletePersonalityModel
+from pipeline.models.attention import TraitAttention
 from pipeline.models.personality_model import PersonalityModel
 from pipeline.models.streams import StreamSpec
 from pipeline.records.attention import WHOLE
+from pipeline.workflows import attention
 from pipeline.workflows.attention import attention_table, check_explainable, measure_attention
+from pipeline.workflows.scoring import predict
 
 pytestmark = pytest.mark.slow
 
@@ -75,11 +80,11 @@ def measure(network, features, **options):
 
 
 def log_sizes(call, sizes):
-    """Return `call`; it adds the size of each batch to `sizes`."""
+    """Return `call`; it adds the number of clips in its last argument to `sizes`."""
 
-    def logged(inputs, **settings):
-        sizes.append(len(inputs[0]))
-        return call(inputs, **settings)
+    def logged(*arguments, **settings):
+        sizes.append(len(arguments[-1][0]))
+        return call(*arguments, **settings)
 
     return logged
 
@@ -116,8 +121,8 @@ def test_the_times_of_the_steps_and_the_split_are_kept(write_set):
 def test_large_inputs_are_measured_in_small_batches(write_set, monkeypatch):
     network, features = build_network(), write_set()
     expected, sizes = measure(network, features), []
-    for name in ("attention", "predict_on_batch"):
-        monkeypatch.setattr(network, name, log_sizes(getattr(network, name), sizes))
+    for place, name in ((network, "attention"), (attention, "infer")):
+        monkeypatch.setattr(place, name, log_sizes(getattr(place, name), sizes))
     monkeypatch.setattr(batches, "BATCH_BYTES", 4 * 4 * (4 * 6 + 3 * 5))
     found = measure(network, features)
     assert set(sizes) == {4, 3}
@@ -128,6 +133,23 @@ def test_large_inputs_are_measured_in_small_batches(write_set, monkeypatch):
         np.testing.assert_allclose(
             curve, expected.deletions["static"].movement[name], rtol=1e-4, atol=1e-6
         )
+
+
+def test_the_scores_and_the_attention_are_traced_once_each(write_set, monkeypatch):
+    network, features, traces = build_network(), write_set(), []
+    call = TraitAttention.call
+
+    @functools.wraps(call)  # Keras reads the names of the arguments
+    def counted(layer, *arguments, **settings):
+        traces.append(layer)
+        return call(layer, *arguments, **settings)
+
+    monkeypatch.setattr(TraitAttention, "call", counted)
+    monkeypatch.setattr(batches, "BATCH_BYTES", 4 * 4 * (4 * 6 + 3 * 5))
+    predict(network, features, ROWS[:2])
+    network.attention(inputs_of(features, ROWS[:3]))
+    measure(network, features)
+    assert len(traces) == 2
 
 
 def test_sample_maps_are_those_of_the_sample_clips(write_set):

@@ -8,7 +8,9 @@ from pipeline.core.errors import ModelError
 from pipeline.core.traits import TRAITS
 from pipeline.data import batches
 from pipeline.data.feature_set import load_feature_set
+from pipeline.models.inference import infer
 from pipeline.records.predictions import Predictions
+from pipeline.workflows import scoring
 from pipeline.workflows.scoring import (
     Scores,
     absence_caveats,
@@ -213,14 +215,14 @@ def test_a_model_without_a_stream_uses_its_token_for_absent_streams(with_masks):
 
 def test_large_inputs_are_scored_in_small_batches(features, monkeypatch):
     network, sizes = make_network(), []
-    expected, predict_on_batch = predict(network, features, ROWS[:7]), network.predict_on_batch
+    expected = predict(network, features, ROWS[:7])
 
-    def logged(inputs):
+    def logged(network, inputs):
         sizes.append(len(inputs[0]))
-        return predict_on_batch(inputs)
+        return infer(network, inputs)
 
     monkeypatch.setattr(batches, "BATCH_BYTES", 3 * 4 * (3 * 8 + 3 * 4))
-    monkeypatch.setattr(network, "predict_on_batch", logged)
+    monkeypatch.setattr(scoring, "infer", logged)
     np.testing.assert_allclose(predict(network, features, ROWS[:7]), expected, rtol=1e-5)
     assert sizes == [3, 3, 1]
 

@@ -32,15 +32,13 @@ def test_a_model_is_loaded_from_a_file_or_a_run(run_dir, network, kind, place):
 
 
 def test_a_uri_is_downloaded_from_mlflow(run_dir, network, monkeypatch):
-    from pipeline.workflows import trained_model
-
     uris = []
 
     def download(uri):
         uris.append(uri)
         return run_dir
 
-    monkeypatch.setattr(trained_model, "download_model", download)
+    monkeypatch.setattr("pipeline.tracking.existing_runs.download_model", download)
     assert pipeline.load_model("models:/ocean@champion").count_params() == network.count_params()
     assert uris == ["models:/ocean@champion"]
 
