@@ -41,6 +41,7 @@ from pipeline.records.metrics_history import HISTORY_FILE, LEARNING_RATE_FILE
 from pipeline.records.predictions import Names
 from pipeline.records.summary import Summary, read_summary, write_summary
 from pipeline.records.time_logs import TIME_FILE
+from pipeline.report.images import FIGURE_FOLDERS
 from pipeline.tracking.descriptions import describe_report, join_paragraphs
 from pipeline.training.attention_entropy import MAX_CLIPS, attention_callbacks
 from pipeline.training.checkpoint import remove_initial, save_initial
@@ -55,7 +56,6 @@ from pipeline.workflows.prediction_intervals import (
 )
 from pipeline.workflows.scoring import Scores, fit_run_baselines, ridge_metrics, score
 from pipeline.workflows.session import Session, open_session
-from pipeline.workflows.visualize import FIGURE_FOLDERS, visualize_run
 
 _logger = logging.getLogger(__name__)
 
@@ -412,6 +412,9 @@ def _input_example(features: FeatureSet, network: keras.Model) -> dict[str, Floa
 def _visualize(
     session: Session, experiment: Experiment, network: keras.Model, result: FitResult
 ) -> None:
+    # The import of Matplotlib would delay the first step of training.
+    from pipeline.workflows.visualize import visualize_run
+
     name, rows = "validation", experiment.split.validation
     if not len(rows):
         name, rows = "training", experiment.split.train

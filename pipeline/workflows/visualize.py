@@ -47,9 +47,6 @@ from pipeline.report.images import MEDIA_TYPES, TIME_FOLDER, Image, MissingImage
 from pipeline.report.loading import load_records
 from pipeline.report.page import write_page
 
-FIGURE_FOLDERS: Final = ("training_visualizations", "attention_visualizations", TIME_FOLDER)
-"""Figure folders of a run directory."""
-
 DEFAULT_SPLIT: Final = "validation"
 """Split of the scores and predictions in figures and report."""
 

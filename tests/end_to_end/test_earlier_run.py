@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from pipeline.records.predictions import read_predictions
-from pipeline.workflows.visualize import FIGURE_FOLDERS, figure_specs
+from pipeline.report.images import FIGURE_FOLDERS
+from pipeline.workflows.visualize import figure_specs
 
 pytestmark = pytest.mark.slow
 
