@@ -10,9 +10,9 @@ import shutil
 import numpy as np
 import pytest
 
+from pipeline.figures.gallery import figure_specs
 from pipeline.records.predictions import read_predictions
 from pipeline.report.images import FIGURE_FOLDERS
-from pipeline.workflows.visualize import figure_specs
 
 pytestmark = pytest.mark.slow
 
