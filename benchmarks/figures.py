@@ -26,9 +26,10 @@ def main() -> None:
     import_tensorflow_quietly()
     from pipeline.data.feature_set import load_feature_set
     from pipeline.records.attention import write_attention
+    from pipeline.report.images import FIGURE_FOLDERS
     from pipeline.workflows.attention import measure_attention
     from pipeline.workflows.train import run_training
-    from pipeline.workflows.visualize import FIGURE_FOLDERS, visualize_run
+    from pipeline.workflows.visualize import visualize_run
 
     with tempfile.TemporaryDirectory() as directory:
         features_dir = Path(directory) / "features"

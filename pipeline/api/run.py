@@ -286,7 +286,8 @@ class Run(Displayed):
         self, split: str = "validation"
     ) -> "tuple[Mapping[str, FigureSpec], Mapping[str, Any]]":
         """Return the specifications of all figures by name, and the inputs of the figures."""
-        from pipeline.workflows.visualize import figure_specs, read_inputs
+        from pipeline.figures.gallery import figure_specs
+        from pipeline.workflows.visualize import read_inputs
 
         inputs = read_inputs(self._directory, split)
         return figure_specs(inputs["trait_names"]), inputs

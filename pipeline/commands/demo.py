@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     name = default_run_name(config, load_config(DEMO_CONFIG))
     features = open_features(config.data)
     print_groups(features)
-    import_tensorflow_quietly()
+    import_tensorflow_quietly(runs_user_code=False)
     print_device()
     from pipeline.workflows.train import run_training
 

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     overrides = feature_overrides(arguments)
     data = load_config(None, overrides).data if overrides else None
     by = tuple(column for column in arguments.by.split(",") if column)
-    import_tensorflow_quietly()
+    import_tensorflow_quietly(runs_user_code=False)
     from pipeline.tracking.descriptions import describe_report
     from pipeline.workflows.evaluate import evaluate_model, evaluate_run, report_metrics
 

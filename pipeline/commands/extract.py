@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     if uses_network(config):
         from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
-        import_tensorflow_quietly()
+        import_tensorflow_quietly(runs_user_code=False)
     try:
         outcome = extract_features(
             features_dir=arguments.features_dir,

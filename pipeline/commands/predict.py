@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     clips = _clips(arguments)
     output = arguments.output or _OUTPUT
     check_table_path(output)
-    import_tensorflow_quietly()
+    import_tensorflow_quietly(runs_user_code=False)
     from pipeline.workflows.predict import predict_clips
 
     prediction = predict_clips(

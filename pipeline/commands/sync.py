@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
     open_run_directory(arguments.run_dir)
-    import_tensorflow_quietly()
+    import_tensorflow_quietly(runs_user_code=False)
     from pipeline.workflows.sync import sync_run
 
     link = sync_run(arguments.run_dir)

@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.resume is not None:
         _check_no_changes(arguments)
         open_run_directory(arguments.resume)
-        import_tensorflow_quietly()
+        import_tensorflow_quietly(runs_user_code=False)
         print_device()
         from pipeline.workflows.train import resume_training
 
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_groups(plan.features)
         if plan.chosen:
             print_line(plan.chosen)
-        import_tensorflow_quietly()
+        import_tensorflow_quietly(runs_user_code=False)
         print_device()
         from pipeline.workflows.train import run_training
 

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
 
     config = load_config(DEMO_CONFIG, {**_SHORT, **arguments.overrides})
-    import_tensorflow_quietly()
+    import_tensorflow_quietly(runs_user_code=False)
     from pipeline.tracking.store import local_store
     from pipeline.workflows.verify import RESULTS_FILE, verify_installation, write_results
 

@@ -20,7 +20,7 @@ def use_one_thread() -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    import_tensorflow_quietly()
+    import_tensorflow_quietly(runs_user_code=False)
 
 
 def build_work(job: Job) -> Callable[[Task], Result]:

@@ -1,11 +1,13 @@
 """Draw a set of figures and write their image files. Figures without data are omitted."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import pickle
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from matplotlib import rc_context, rcParams
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
@@ -19,6 +21,7 @@ from pipeline.figures.attention import traits as attention_traits
 from pipeline.figures.base.spec import FigureSpec, NothingToDraw, registry
 from pipeline.figures.base.style import SCREEN, Style
 from pipeline.figures.evaluation import calibration, correlations, predictions, scores
+from pipeline.figures.processes import DrawingProcesses
 from pipeline.figures.time import epoch_time, step_time
 from pipeline.figures.training import curves, dashboards, steps
 
@@ -29,6 +32,9 @@ _SAVE_OPTIONS: Final[Mapping[str, Any]] = {
     "svg": {"metadata": {"Date": None, "Creator": None}},
     "pdf": {"metadata": {"CreationDate": None, "Producer": None, "Creator": None}},
 }
+
+# Matplotlib would import a window system to find the value of `backend`.
+_BACKEND_SETTINGS: Final = ("backend", "backend_fallback")
 
 FORMATS: Final = tuple(_SAVE_OPTIONS)
 """Formats of the image files."""
@@ -84,30 +90,69 @@ def draw_gallery(
     *,
     formats: Iterable[str] = ("png",),
     style: Style = SCREEN,
+    processes: DrawingProcesses | None = None,
 ) -> Gallery:
     """Draw all figures that have data, and save each in its folder under `output_dir`.
 
     If an input is missing, its value is None. If an input cannot be read, its value is
-    `Unavailable`. `formats` is a subset of `FORMATS`.
+    `Unavailable`. `formats` is a subset of `FORMATS`. `processes` draw some of the figures; this
+    requires that `specs` is a part of `figure_specs`.
 
     Raises:
         PipelineError: If a format is unknown.
     """
     formats = check_formats(formats)
-    drawn, omitted = [], []
-    for spec in specs.values():
-        try:
-            data = spec.build_data(inputs)
-        except PipelineError as error:
-            is_fault = not isinstance(error, NothingToDraw)
-            omitted.append(OmittedFigure(spec=spec, reason=str(error), is_fault=is_fault))
-            continue
-        alt_text = spec.alt_text(data)
-        figure = spec.draw(data, style)
-        path = output_dir / spec.folder / spec.name
-        paths = save_figure(figure, path, formats=formats, style=style, alt_text=alt_text)
-        drawn.append(DrawnFigure(spec=spec, paths=paths, alt_text=alt_text))
-    return Gallery(drawn=tuple(drawn), omitted=tuple(omitted))
+
+    def draw(name: str) -> dict[str, Any]:
+        return _draw(specs[name], inputs, output_dir, formats, style)
+
+    if processes is None:
+        found = {name: draw(name) for name in specs}
+    else:
+        # Settings of Matplotlib that the user has changed also apply in the other processes.
+        settings = {name: rcParams[name] for name in rcParams if name not in _BACKEND_SETTINGS}
+        found = processes.map(
+            draw, specs, pickle.dumps((inputs, output_dir, formats, style, settings))
+        )
+    results = [(specs[name], values) for name, values in found.items()]
+    return Gallery(
+        drawn=tuple(DrawnFigure(spec=spec, **each) for spec, each in results if "paths" in each),
+        omitted=tuple(
+            OmittedFigure(spec=spec, **each) for spec, each in results if "reason" in each
+        ),
+    )
+
+
+def build_drawing_work() -> Callable[[tuple[bytes, str]], dict[str, Any]]:
+    """Return the function that draws one figure in another process."""
+
+    def draw(task: tuple[bytes, str]) -> dict[str, Any]:
+        context, name = task
+        inputs, output_dir, formats, style, settings = pickle.loads(context)  # noqa: S301
+        with rc_context(settings):
+            spec = figure_specs(inputs["trait_names"])[name]
+            return _draw(spec, inputs, output_dir, formats, style)
+
+    return draw
+
+
+def _draw(
+    spec: FigureSpec,
+    inputs: Mapping[str, Any],
+    output_dir: Path,
+    formats: tuple[str, ...],
+    style: Style,
+) -> dict[str, Any]:
+    """Draw and save one figure. Return the fields of a `DrawnFigure` or an `OmittedFigure`."""
+    try:
+        data = spec.build_data(inputs)
+    except PipelineError as error:
+        return {"reason": str(error), "is_fault": not isinstance(error, NothingToDraw)}
+    alt_text = spec.alt_text(data)
+    figure = spec.draw(data, style)
+    path = output_dir / spec.folder / spec.name
+    paths = save_figure(figure, path, formats=formats, style=style, alt_text=alt_text)
+    return {"paths": paths, "alt_text": alt_text}
 
 
 def save_figure(
@@ -199,6 +244,11 @@ def attention_figures() -> dict[str, FigureSpec]:
         *maps.FIGURES,
         *heads.FIGURES,
     )
+
+
+def figure_specs(trait_names: Sequence[str] = TRAITS) -> dict[str, FigureSpec]:
+    """Return the specifications of all figures of a run by name, in the order of the report."""
+    return {**training_figures(trait_names), **attention_figures()}
 
 
 def several_run_figures() -> dict[str, FigureSpec]:

@@ -13,6 +13,9 @@ MEDIA_TYPES: Final[Mapping[str, str]] = {"png": "image/png", "svg": "image/svg+x
 TIME_FOLDER: Final = "training_time_analysis"
 """Folder of the figures about training time."""
 
+FIGURE_FOLDERS: Final = ("training_visualizations", "attention_visualizations", TIME_FOLDER)
+"""Figure folders of a run directory."""
+
 _TITLES: Final[Mapping[str, str]] = {
     "training_visualizations": "Training and traits",
     "attention_visualizations": "Attention",

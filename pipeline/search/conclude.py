@@ -26,6 +26,7 @@ from pipeline.data.splits import Split
 from pipeline.evaluation.comparison import Comparison
 from pipeline.records.evaluation import EvaluationReport, read_report
 from pipeline.report.headline import headline
+from pipeline.report.images import FIGURE_FOLDERS
 from pipeline.search.mlflow_runs import trial_run_id
 from pipeline.search.study.retries import IS_DEFAULT
 from pipeline.search.study_spec import StudySpec, without_outputs
@@ -37,7 +38,7 @@ from pipeline.workflows.evaluate import evaluate_run
 from pipeline.workflows.features import select_used_streams
 from pipeline.workflows.train import build_for
 from pipeline.workflows.training_steps import Experiment, read_best_epoch, train_nested
-from pipeline.workflows.visualize import FIGURE_FOLDERS, visualize_run
+from pipeline.workflows.visualize import visualize_run
 
 _TEST = "test"
 _DEFAULT = "default"

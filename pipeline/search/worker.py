@@ -84,7 +84,7 @@ def start_worker(
     os.environ.update(environment)
     os.environ.pop("MLFLOW_RUN_ID", None)  # this is the MLflow run of the study, not of a trial
     hide_run_urls()
-    import_tensorflow_quietly()
+    import_tensorflow_quietly(runs_user_code=False)
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(num_threads)

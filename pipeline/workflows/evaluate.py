@@ -25,6 +25,7 @@ from pipeline.evaluation.report import build_report
 from pipeline.records.evaluation import Coverage, EvaluationReport, read_report, write_report
 from pipeline.records.manifest import check_files, forget_files, record_files
 from pipeline.records.predictions import write_predictions
+from pipeline.report.images import FIGURE_FOLDERS
 from pipeline.tracking.existing_runs import log_evaluation
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.workflows.features import (
@@ -42,7 +43,6 @@ from pipeline.workflows.trained_model import (
     fetch_trained_model,
     load_trained_model,
 )
-from pipeline.workflows.visualize import FIGURE_FOLDERS, visualize_run
 
 _logger = logging.getLogger(__name__)
 
@@ -247,6 +247,9 @@ def build_and_write(
 
 def _visualize(run: RunDirectory, run_log: RunLog, split: str) -> None:
     """Write the report of the run again, with the figures of the evaluated split."""
+    # Without a run directory, nothing is drawn, so Matplotlib is imported only here.
+    from pipeline.workflows.visualize import visualize_run
+
     for problem in visualize_run(run, split=split).problems:
         _logger.warning("%s", problem)
     written = (run.report_path, run.evaluations_dir, *(run.path / name for name in FIGURE_FOLDERS))

@@ -22,6 +22,7 @@ from pipeline.data.feature_set import FeatureSet
 from pipeline.data.splits import Split, group_overlap, write_split
 from pipeline.data.stream import feature_moments
 from pipeline.evaluation.baselines import Baselines, save_baselines
+from pipeline.figures.processes import DrawingProcesses
 from pipeline.models.end_to_end import EndToEndModel
 from pipeline.models.heads import LinearScores
 from pipeline.models.persistence import save_model
@@ -41,6 +42,7 @@ from pipeline.records.metrics_history import HISTORY_FILE, LEARNING_RATE_FILE
 from pipeline.records.predictions import Names
 from pipeline.records.summary import Summary, read_summary, write_summary
 from pipeline.records.time_logs import TIME_FILE
+from pipeline.report.images import FIGURE_FOLDERS
 from pipeline.tracking.descriptions import describe_report, join_paragraphs
 from pipeline.training.attention_entropy import MAX_CLIPS, attention_callbacks
 from pipeline.training.checkpoint import remove_initial, save_initial
@@ -55,7 +57,6 @@ from pipeline.workflows.prediction_intervals import (
 )
 from pipeline.workflows.scoring import Scores, fit_run_baselines, ridge_metrics, score
 from pipeline.workflows.session import Session, open_session
-from pipeline.workflows.visualize import FIGURE_FOLDERS, visualize_run
 
 _logger = logging.getLogger(__name__)
 
@@ -133,22 +134,35 @@ def train_single(
 
     `network` has its initial weights. Training continues from a checkpoint if there is one.
     """
-    with open_session(
-        run,
-        experiment.config,
-        num_steps=experiment.num_steps,
-        run_name=experiment.run_name,
-        parent=parent,
-    ) as session:
+    with (
+        open_session(
+            run,
+            experiment.config,
+            num_steps=experiment.num_steps,
+            run_name=experiment.run_name,
+            parent=parent,
+        ) as session,
+        DrawingProcesses() as processes,
+    ):
         if tags:
             session.run_log.log_tags(tags)
         random_layers = log_experiment(session, experiment, network)
+        if experiment.config.evaluation.figures and hooks is None:
+            hooks = FitHooks(on_commit=processes.start)  # after the first epoch
         result, baselines = fit_network(session, experiment, network, hooks)
         scores = report = None
         if len(experiment.split.validation):
             scores = score(network, baselines, experiment.features, experiment.split.validation)
             report = evaluate_held_out(session, experiment, scores)
-        finalize_run(session, experiment, network, result, report, frozen_at_random=random_layers)
+        finalize_run(
+            session,
+            experiment,
+            network,
+            result,
+            report,
+            frozen_at_random=random_layers,
+            processes=processes,
+        )
     remove_initial(run)
     return Outcome(fit=result, scores=scores, report=report, undelivered=session.mirror.undelivered)
 
@@ -302,11 +316,13 @@ def finalize_run(
     report: EvaluationReport | None,
     *,
     frozen_at_random: tuple[str, ...],
+    processes: DrawingProcesses | None = None,
 ) -> None:
     """Write the summary and the figures, and log the model and the artifacts.
 
     `report` is None if no clips are held out. `frozen_at_random` is the result of
-    `log_experiment`. After training, random weights can no longer be recognized.
+    `log_experiment`. After training, random weights can no longer be recognized. `processes` draw
+    some of the figures.
     """
     config, split, run_log = experiment.config, experiment.split, session.run_log
     weights, groups = count_weights(network), experiment.features.groups
@@ -328,7 +344,7 @@ def finalize_run(
     )
     write_summary(session.run.summary_path, summary)
     if config.evaluation.figures:
-        _visualize(session, experiment, network, result)
+        _visualize(session, experiment, network, result, processes)
     record_files(session.run, *_result_files(session.run))
     run_log.log_tags(
         {
@@ -410,8 +426,15 @@ def _input_example(features: FeatureSet, network: keras.Model) -> dict[str, Floa
 
 
 def _visualize(
-    session: Session, experiment: Experiment, network: keras.Model, result: FitResult
+    session: Session,
+    experiment: Experiment,
+    network: keras.Model,
+    result: FitResult,
+    processes: DrawingProcesses | None,
 ) -> None:
+    # The import of Matplotlib would delay the first step of training.
+    from pipeline.workflows.visualize import visualize_run
+
     name, rows = "validation", experiment.split.validation
     if not len(rows):
         name, rows = "training", experiment.split.train
@@ -419,7 +442,9 @@ def _visualize(
         network, experiment.features, rows, split=name, seed=experiment.config.seed
     )
     write_attention(session.run.attention_path, measured)
-    visualization = visualize_run(session.run, callback_seconds=result.callback_seconds)
+    visualization = visualize_run(
+        session.run, callback_seconds=result.callback_seconds, processes=processes
+    )
     for problem in visualization.problems:
         _logger.warning("%s", problem)
 

@@ -16,7 +16,7 @@ from pipeline.core.files import read_json, write_json
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import read_events
 from pipeline.evaluation.baselines import load_baselines
-from pipeline.figures.gallery import default_figures, is_blank
+from pipeline.figures.gallery import default_figures, figure_specs, is_blank
 from pipeline.models.persistence import load_model
 from pipeline.records.attention import read_attention
 from pipeline.records.evaluation import read_report
@@ -31,7 +31,6 @@ from pipeline.records.summary import read_summary
 from pipeline.records.time_logs import TIME_FILE, read_time_logs
 from pipeline.tracking.run_link import read_link
 from pipeline.workflows.train import run_training
-from pipeline.workflows.visualize import figure_specs
 
 RESULTS_FILE = "test_results.json"
 

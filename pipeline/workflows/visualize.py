@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,15 +17,15 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import effective_events, read_events, read_last_status
 from pipeline.core.traits import TRAITS
 from pipeline.evaluation.speed_advice import recommendations, save_recommendations
-from pipeline.figures.base.spec import FigureSpec, Unavailable
+from pipeline.figures.base.spec import Unavailable
 from pipeline.figures.base.style import SCREEN, Style
 from pipeline.figures.gallery import (
     Gallery,
-    attention_figures,
     default_figures,
     draw_gallery,
-    training_figures,
+    figure_specs,
 )
+from pipeline.figures.processes import DrawingProcesses
 from pipeline.records.attention import read_attention
 from pipeline.records.data_description import read_data
 from pipeline.records.epochs import epoch_records
@@ -46,9 +46,6 @@ from pipeline.records.typed_json import check_content, read_record
 from pipeline.report.images import MEDIA_TYPES, TIME_FOLDER, Image, MissingImage
 from pipeline.report.loading import load_records
 from pipeline.report.page import write_page
-
-FIGURE_FOLDERS: Final = ("training_visualizations", "attention_visualizations", TIME_FOLDER)
-"""Figure folders of a run directory."""
 
 DEFAULT_SPLIT: Final = "validation"
 """Split of the scores and predictions in figures and report."""
@@ -87,11 +84,6 @@ def has_trained(run: RunDirectory) -> bool:
     """Return True if a directory contains records of the training of a model."""
     records = (run.metrics_dir, run.time_dir, run.evaluation_path, run.attention_path)
     return any(path.exists() for path in records)
-
-
-def figure_specs(trait_names: Sequence[str] = TRAITS) -> dict[str, FigureSpec]:
-    """Return the specifications of all figures by name, in the order of the report."""
-    return {**training_figures(trait_names), **attention_figures()}
 
 
 def read_inputs(run: RunDirectory, split: str = DEFAULT_SPLIT) -> dict[str, Any]:
@@ -156,6 +148,7 @@ def visualize_run(
     formats: tuple[str, ...] = ("png",),
     style: Style = SCREEN,
     callback_seconds: Mapping[str, float] | None = None,
+    processes: DrawingProcesses | None = None,
 ) -> Visualization:
     """Draw the figures whose data are available, and write the report.
 
@@ -168,6 +161,8 @@ def visualize_run(
         style: Style of the figures.
         callback_seconds: Kind of work, e.g. `checkpoint` -> seconds; None except at the end of
             training. These times and the drawing time are added to the time log.
+        processes: Processes that draw figures too. By default, this function starts processes
+            and ends them.
 
     Raises:
         PipelineError: If a format is unknown, or `split` was not evaluated.
@@ -176,7 +171,9 @@ def visualize_run(
         # At the end of training, `locked` fails, because the training session holds the lock.
         with contextlib.suppress(RunError):
             stack.enter_context(run.locked())
-        return _visualize(run, split, draw_all, formats, style, callback_seconds)
+        processes = processes or stack.enter_context(DrawingProcesses())
+        processes.start()
+        return _visualize(run, split, draw_all, formats, style, callback_seconds, processes)
 
 
 def _visualize(
@@ -186,6 +183,7 @@ def _visualize(
     formats: tuple[str, ...],
     style: Style,
     callback_seconds: Mapping[str, float] | None,
+    processes: DrawingProcesses,
 ) -> Visualization:
     began = time.perf_counter()
     if not MEDIA_TYPES.keys() & set(formats):
@@ -197,7 +195,8 @@ def _visualize(
     specs = specs if draw_all else default_figures(specs)
     time_specs = {name: spec for name, spec in specs.items() if spec.folder == TIME_FOLDER}
     other_specs = {name: spec for name, spec in specs.items() if name not in time_specs}
-    gallery = draw_gallery(other_specs, inputs, run.path, formats=formats, style=style)
+    options: dict[str, Any] = {"formats": formats, "style": style, "processes": processes}
+    gallery = draw_gallery(other_specs, inputs, run.path, **options)
     time_logs = inputs["time_logs"]
     if callback_seconds is not None and isinstance(time_logs, TimeLogs):
         drawing = time.perf_counter() - began
@@ -205,7 +204,7 @@ def _visualize(
         inputs["time_logs"] = dataclasses.replace(time_logs, breakdown=breakdown)
         write_time_logs(run.path / TIME_FILE, inputs["time_logs"])
     _write_advice(run, inputs)
-    timing = draw_gallery(time_specs, inputs, run.path, formats=formats, style=style)
+    timing = draw_gallery(time_specs, inputs, run.path, **options)
     gallery = Gallery(drawn=gallery.drawn + timing.drawn, omitted=gallery.omitted + timing.omitted)
 
     status = _with_relative_paths(run, _try(partial(read_last_status, run)))

@@ -175,3 +175,24 @@ def test_an_unusable_gpu_is_reported_in_one_line(repository, tmp_path):
     finished = import_with(repository, LD_LIBRARY_PATH=str(tmp_path), CUDA_VISIBLE_DEVICES="0")
     (line,) = finished.stderr.splitlines()
     assert line.startswith("TensorFlow found no usable GPU: the CUDA driver cannot be loaded")
+
+
+@pytest.mark.slow
+def test_a_command_does_not_import_optional_packages_of_keras_before_they_are_needed(repository):
+    program = (
+        "import sys; from pipeline.core.tensorflow_import import import_tensorflow_quietly\n"
+        "import_tensorflow_quietly(runs_user_code=False)\n"
+        "import pipeline.workflows.train\n"
+        "print([name for name in ('sklearn', 'matplotlib') if name in sys.modules])\n"
+        "import sklearn.preprocessing, matplotlib.figure\n"
+        "print(sklearn.preprocessing.StandardScaler.__name__)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (finished.stdout, finished.stderr) == ("[]\nStandardScaler\n", "")

@@ -10,8 +10,9 @@ import shutil
 import numpy as np
 import pytest
 
+from pipeline.figures.gallery import figure_specs
 from pipeline.records.predictions import read_predictions
-from pipeline.workflows.visualize import FIGURE_FOLDERS, figure_specs
+from pipeline.report.images import FIGURE_FOLDERS
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from pipeline.core.files import write_json
 from pipeline.core.run_directory import RunDirectory
-from pipeline.figures.gallery import DEFAULT_FIGURES
-from pipeline.workflows.visualize import FIGURE_FOLDERS, figure_specs
+from pipeline.figures.gallery import DEFAULT_FIGURES, figure_specs
+from pipeline.report.images import FIGURE_FOLDERS
 from tests.search.search_studies import synthetic_study
 
 pytestmark = pytest.mark.slow

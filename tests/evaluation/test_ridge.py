@@ -44,6 +44,31 @@ def test_penalty_and_weights_equal_scikit_learn_on_held_out_groups(num_features,
     np.testing.assert_allclose(found.intercept, expected.intercept_, atol=1e-12)
 
 
+@pytest.mark.parametrize("chunk_bytes", [2**26, 8 * 7 * 9])
+def test_mean_and_scale_equal_scikit_learn_exactly(monkeypatch, chunk_bytes):
+    features, labels, groups = linear_data(60, 7)
+    features[:, 3] = 0.1  # its computed variance is not exactly zero
+    features[::5, 4] = np.nan
+    scaler = StandardScaler()
+    step = chunk_bytes // (8 * 7)
+    for begin in range(0, 60, step):
+        scaler.partial_fit(features[begin : begin + step])
+    monkeypatch.setattr(ridge, "_CHUNK_BYTES", chunk_bytes)
+    found = fit_ridge(features, labels, groups, seed=0)
+    np.testing.assert_array_equal(found.feature_mean, scaler.mean_)
+    np.testing.assert_array_equal(found.feature_scale, scaler.scale_)
+
+
+@pytest.mark.parametrize("missing", [slice(0, 9), slice(9, 20)])
+def test_a_feature_that_is_missing_in_a_whole_chunk_is_used(monkeypatch, missing):
+    features, labels, groups = linear_data(60, 7)
+    features[missing, 2] = np.nan
+    monkeypatch.setattr(ridge, "_CHUNK_BYTES", 8 * 7 * 9)
+    found = fit_ridge(features, labels, groups, seed=0)
+    np.testing.assert_allclose(found.feature_mean, np.nanmean(features, axis=0))
+    np.testing.assert_allclose(found.feature_scale, np.nanstd(features, axis=0))
+
+
 class OnDisk:
     """Array replacement that records the largest number of rows per read."""
 

@@ -22,6 +22,10 @@ def work(task):
         raise WorkerError("no space left")
     if kind == "bug":
         raise ZeroDivisionError("by\nzero")
+    if kind == "noise":
+        os.write(1, b"text that a library prints")
+    if kind == "pid":
+        return os.getpid()
     if kind == "gpus":
         return os.environ.get("CUDA_VISIBLE_DEVICES", "all")
     return f"{task} done"
