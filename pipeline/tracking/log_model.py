@@ -5,6 +5,7 @@ import importlib.metadata
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -92,7 +93,8 @@ def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
     is_small = sum(array.nbytes for array in example.values()) <= MAX_EXAMPLE_BYTES
     Model.log(
         artifact_path=None,
-        flavor=mlflow.pyfunc,
+        flavor=_Flavor,
+        validate_serving_input=False,
         run_id=run_id,
         model_id=model.model_id,
         # MLflow links all metrics with this step to the model. No metric has this step, because
@@ -116,6 +118,19 @@ def _create_model(client: MlflowClient, run: RunDirectory, run_id: str) -> str:
         pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _PACKAGES],
     )
     return str(model.model_id)
+
+
+class _Flavor:
+    """MLflow's flavor `pyfunc`, for a model that is not tried out after it is saved.
+
+    By default, `Model.log` loads the saved model and predicts its input example, which takes more
+    than half of the time. `mlflow.pyfunc` does not accept the option that turns this off.
+    """
+
+    @staticmethod
+    def save_model(*, validate_serving_input: bool, **options: Any) -> None:
+        del validate_serving_input
+        mlflow.pyfunc.save_model(**options)
 
 
 def _signature(example: Mapping[str, FloatArray], trait_names: Sequence[str]) -> ModelSignature:

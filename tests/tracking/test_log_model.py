@@ -113,6 +113,15 @@ def test_the_model_has_an_input_example(model_uri, model_inputs):
         np.testing.assert_array_equal(np.asarray(values, np.float32), model_inputs[name])
 
 
+def test_the_model_is_not_loaded_while_it_is_logged(tracked, monkeypatch):
+    loaded = []
+    monkeypatch.setattr("mlflow.pyfunc.load_model", lambda *_, **__: loaded.append(1))
+    run, run_id = tracked
+    log_model(run, run_id, registered_name="")
+    assert mlflow.models.get_model_info(f"runs:/{run_id}/first").saved_input_example_info
+    assert not loaded
+
+
 def test_a_large_input_example_is_left_out(tracked, client, monkeypatch):
     run, run_id = tracked
     monkeypatch.setattr("pipeline.tracking.log_model.MAX_EXAMPLE_BYTES", 100)
