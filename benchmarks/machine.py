@@ -29,9 +29,14 @@ def describe_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
-        "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "benchmarks", *map(_short, sys.argv[1:])]),
         "load_average": round(psutil.getloadavg()[0], 2),
     }
+
+
+def _short(argument: str) -> str:
+    """Return the name of a file or directory, because its path depends on the machine."""
+    return Path(argument).name if os.sep in argument else argument
 
 
 def _git(*arguments: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from benchmarks.bench import EXPERIMENT, SPACE, Bench
 from benchmarks.processes import run_command
 from benchmarks.rows import Result, find_row
+from benchmarks.timing import interleave
 
 _NUM_WORKERS = 2
 _TOLERANCE = 1e-3
@@ -33,16 +34,23 @@ class _Search:
 
 def measure(bench: Bench) -> list[Result]:
     """Run the loop, then the search. A further repeat has another seed."""
-    pairs = []
-    while len(pairs) < bench.sizes.max_repeats:
-        elapsed = sum(2 * loop.seconds for loop, _ in pairs)
-        is_late = pairs and elapsed * (1 + 1 / len(pairs)) > bench.sizes.budget_seconds["search"]
-        if is_late:
-            break
-        loop = _run_loop(bench, seed=len(pairs))
-        pairs.append((loop, _run_search(bench, seconds=loop.seconds, seed=len(pairs))))
-    loops, searches = zip(*pairs, strict=True)
-    counts = ", ".join(
+    loops: list[_Search] = []
+
+    def run_loop() -> _Search:
+        loops.append(_run_loop(bench, seed=len(loops)))
+        return loops[-1]
+
+    def run_search() -> _Search:
+        return _run_search(bench, seconds=loops[-1].seconds, seed=len(loops) - 1)
+
+    rounds = interleave(
+        {"rival": run_loop, "ours": run_search},
+        max_repeats=bench.sizes.max_repeats,
+        budget_seconds=bench.sizes.budget_seconds["search"],
+    )
+    searches = [each["ours"] for each in rounds]
+    pairs = list(zip(loops, searches, strict=True))
+    counts = "; ".join(
         f"{search.num_trials} against {loop.num_trials} trials in {loop.seconds:.0f} s, best "
         f"validation MAE {search.best:.5f} against {loop.best:.5f}"
         for loop, search in pairs
