@@ -25,7 +25,7 @@ def describe_machine() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "num_cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
