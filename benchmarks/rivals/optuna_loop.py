@@ -23,7 +23,7 @@ from pipeline.workflows.training_steps import Experiment, adapt_network
 
 
 def main() -> None:
-    """Run the loop and print the best validation MAE."""
+    """Run the loop. Print the best validation MAE, and the start of the first trial."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("config", "space", "features_dir"):
         parser.add_argument(f"--{name}", type=Path, required=True)
@@ -65,7 +65,7 @@ def main() -> None:
 
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=arguments.seed))
     study.optimize(objective, n_trials=arguments.num_trials)
-    print(study.best_value)
+    print(study.best_value, study.trials[0].datetime_start.timestamp())
 
 
 if __name__ == "__main__":

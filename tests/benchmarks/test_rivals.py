@@ -1,6 +1,7 @@
 """The rivals of the benchmark train and use the same model as the pipeline."""
 
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_keras_predicts_with_the_saved_model_for_all_clips(tmp_path, features_di
     np.testing.assert_allclose(np.load(output), problem.network(inputs), atol=1e-6)
 
 
-def test_the_plain_loop_prints_its_best_error(
+def test_the_plain_loop_prints_its_best_error_and_its_start(
     tmp_path, features_dir, monkeypatch, capsys, repository
 ):
     from benchmarks.rivals import optuna_loop
@@ -63,4 +64,6 @@ def test_the_plain_loop_prints_its_best_error(
     files = ("--config", str(config), "--space", str(space), "--features_dir", str(features_dir))
     monkeypatch.setattr(sys, "argv", ["optuna_loop", *files, "--num_trials", "1"])
     optuna_loop.main()
-    assert 0 < float(capsys.readouterr().out) < 0.5
+    best, began = map(float, capsys.readouterr().out.split())
+    assert 0 < best < 0.5
+    assert 0 < time.time() - began < 300
