@@ -11,6 +11,8 @@ from benchmarks.machine import REPOSITORY
 from benchmarks.processes import Finished, run_command
 from benchmarks.rows import BATCH_SIZES, GROUPS
 
+_PATIENCE: Final = ("--tracking.patience_seconds", 120)
+"""On a busy machine, MLflow can need more than the default, and the run would be incomplete."""
 EXPERIMENT: Final = REPOSITORY / "experiments" / "first_impressions.yaml"
 SPACE: Final = REPOSITORY / "experiments" / "search" / "cross_attention.yaml"
 
@@ -110,7 +112,8 @@ class Bench:
         warm_up = write_set(self.directory / "warm_up", PAIR, num_clips=60)
         settings = ("--training.num_epochs", 1, "--evaluation.num_resamples", 100)
         run_command(
-            ("-m", "pipeline", "train", "--features_dir", warm_up, *settings), work_dir=work_dir
+            ("-m", "pipeline", "train", "--features_dir", warm_up, *settings, *_PATIENCE),
+            work_dir=work_dir,
         )
         return work_dir
 
@@ -127,7 +130,7 @@ class Bench:
         finished = run_command(
             (
                 *("-m", "pipeline", "train", "--features_dir", features_dir.absolute()),
-                *("--run_dir", run_dir, *self.sizes.settings, *options),
+                *("--run_dir", run_dir, *_PATIENCE, *self.sizes.settings, *options),
             ),
             work_dir=self.work_dir,
             watches_memory=watches_memory,
