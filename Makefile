@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(VENV)/.installed ## Make .venv with the project and its pinned dependencies.
@@ -56,10 +56,13 @@ check: $(VENV)/.development ## Check style, types and layers.
 	lint-imports
 
 .PHONY: bench
-bench: $(VENV)/.development ## Measure training against a bare fit, figures, and extraction (VIDEOS=...).
-	python -m benchmarks.instrumentation
-	python -m benchmarks.figures
+bench: $(VENV)/.benchmarks ## Measure speed and memory, ten minutes, and write benchmarks/RESULTS.md.
+	python -m benchmarks
 	$(if $(VIDEOS),python -m benchmarks.extraction --videos_dir $(VIDEOS))
+
+.PHONY: bench-quick
+bench-quick: $(VENV)/.benchmarks ## Measure a part of `make bench` with small sizes, about one minute.
+	python -m benchmarks --quick
 
 .PHONY: lock
 lock: $(VENV)/.development ## Pin the dependencies of pyproject.toml anew.
@@ -88,6 +91,11 @@ $(VENV)/.installed: $(VENV)/.runtime pyproject.toml setup.py
 
 $(VENV)/.development: $(VENV)/.installed requirements-dev.txt
 	$(call install,-r requirements-dev.txt)
+	touch $@
+
+# One of the measured programs writes logs for TensorBoard.
+$(VENV)/.benchmarks: $(VENV)/.development
+	$(call install,--constraint requirements-dev.txt "tensorboard>=2.20")
 	touch $@
 
 QUIETLY := --quiet --disable-pip-version-check

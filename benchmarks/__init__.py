@@ -1,1 +1,1 @@
-"""Benchmarks; `make bench` runs them."""
+"""Benchmarks of the speed and the memory. `make bench` measures every row of RESULTS.md."""

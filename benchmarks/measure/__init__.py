@@ -1,0 +1,1 @@
+"""Measurements. Each module measures one group of rows, in its function `measure`."""
