@@ -79,7 +79,7 @@ class Standardize(keras.layers.Layer):
         extremes = [np.min(values, axes, initial=np.inf), np.max(values, axes, initial=-np.inf)]
         if (self._distance(np.stack(extremes)) < FAR).all():  # False if a value is NaN
             return np.zeros(len(values), np.bool_)
-        steps: BoolArray = np.any(self._distance(values) >= FAR, axis=-1)
+        steps: BoolArray = np.asarray((self._distance(values) >= FAR).any(axis=-1))
         if steps.ndim == 1:
             steps = steps[:, None]
         return np.asarray((steps if step_mask is None else steps & step_mask).any(axis=1))
