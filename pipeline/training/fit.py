@@ -171,9 +171,8 @@ def fit(
             _train(model, training, validation, config, state, callbacks)
         finally:
             progress.close()
-            if not hooks.is_resumable:
-                for log in logs:
-                    log.write()
+            for log in logs:
+                log.write()
     best_epoch = checkpoint.best_epoch if validation else recorder.records[-1].epoch
     checkpoint.restore(best_epoch)
     best_record = recorder.records[best_epoch - 1]
