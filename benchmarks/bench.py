@@ -29,8 +29,8 @@ class Sizes:
     training_clips: Mapping[str, int]
     """Kind of stream -> number of clips, including the validation clips."""
     batch_sizes: tuple[int, ...]
-    num_epochs: int
-    """Number of epochs per training; the first is not measured."""
+    num_epochs: Mapping[str, int]
+    """Kind of stream -> number of epochs per training; the first is not measured."""
     num_pair_clips: int
     """Number of clips with two vectors of six scores, for `train` and `search`."""
     num_fold_clips: int
@@ -50,17 +50,17 @@ FULL: Final = Sizes(
     budget_seconds={
         "training": 110,
         "cross_validation": 95,
-        "search": 155,
+        "search": 0,
         "commands": 50,
         "prediction": 70,
         "large_sets": 0,
     },
     training_clips={"sequences": 3000, "vectors": 6000},
     batch_sizes=BATCH_SIZES,
-    num_epochs=3,
+    num_epochs={"sequences": 3, "vectors": 6},
     num_pair_clips=6000,
     num_fold_clips=324,
-    num_loop_trials=4,
+    num_loop_trials=10,
     num_predicted={"vectors": 10_000, "sequences": 10_000},
     large_sizes=(1_000, 10_000, 100_000),
 )
@@ -71,7 +71,7 @@ QUICK: Final = Sizes(
     budget_seconds=dict.fromkeys(GROUPS, 0.0),
     training_clips={"sequences": 600, "vectors": 1200},
     batch_sizes=(128,),
-    num_epochs=3,
+    num_epochs={"sequences": 3, "vectors": 6},
     num_pair_clips=1000,
     num_fold_clips=100,
     num_loop_trials=2,

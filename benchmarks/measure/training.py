@@ -42,7 +42,8 @@ def measure(bench: Bench) -> list[Result]:
                 write_set(features_dir, _SHAPES[kind], num_clips=sizes.training_clips[kind])
             calls = {
                 name: functools.partial(
-                    _measure, each, directory / name, features_dir, batch_size, sizes.num_epochs
+                    *(_measure, each, directory / name, features_dir, batch_size),
+                    sizes.num_epochs[kind],
                 )
                 for name, each in measurers.items()
             }

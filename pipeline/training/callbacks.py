@@ -1,6 +1,6 @@
 """Callbacks of a fit: JSON logs, loss check, timing, progress bar.
 
-The JSON logs are rewritten atomically during training. In the list of callbacks, an
+The JSON logs are rewritten atomically after every epoch. In the list of callbacks, an
 `EpochRecorder` must precede the callbacks that write the logs.
 """
 
@@ -24,9 +24,6 @@ from pipeline.records.time_logs import time_content
 from pipeline.training.best_epoch import BestEpoch
 from pipeline.training.recorder import EpochRecorder
 
-_PAUSE_SECONDS = 1.0
-"""Minimum time between two writes of a JSON log. Epochs can take only a few milliseconds."""
-
 _FIX = "Lower training.learning_rate or training.gradient_clip_norm."
 
 
@@ -34,8 +31,7 @@ class RecordLog(keras.callbacks.Callback):
     """Base class of callbacks that write one JSON log.
 
     The JSON log contains every `batch_log_frequency`-th training step. The run log contains
-    every training step. After an epoch, the JSON log is written only if the last write was at least
-    `_PAUSE_SECONDS` ago. The caller must write it at the end of training.
+    every training step.
     """
 
     file_name: ClassVar[str]
@@ -50,22 +46,19 @@ class RecordLog(keras.callbacks.Callback):
         """Time for writing the JSON log, in seconds."""
         self._recorder = recorder
         self._frequency = batch_log_frequency
-        self._written_at = -math.inf
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: D102
         self.write()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: D102
-        if time.perf_counter() - self._written_at >= _PAUSE_SECONDS:
-            self.write()
+        self.write()
 
     def write(self) -> None:
         """Write the records of all epochs so far."""
         began = time.perf_counter()
         content = type(self).content(self._recorder.records, frequency=self._frequency)
         write_json(self.path, content)
-        self._written_at = time.perf_counter()
-        self.seconds += self._written_at - began
+        self.seconds += time.perf_counter() - began
 
 
 class PerformanceMonitorCallback(RecordLog):

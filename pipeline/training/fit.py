@@ -171,8 +171,9 @@ def fit(
             _train(model, training, validation, config, state, callbacks)
         finally:
             progress.close()
-            for log in logs:
-                log.write()
+            if not hooks.is_resumable:
+                for log in logs:
+                    log.write()
     best_epoch = checkpoint.best_epoch if validation else recorder.records[-1].epoch
     checkpoint.restore(best_epoch)
     best_record = recorder.records[best_epoch - 1]

@@ -65,19 +65,18 @@ def slow_disk(monkeypatch):
 @pytest.fixture
 def slow_launch(monkeypatch):
     """Make each call of the compiled steps 5 ms slower, so that a busy machine does not matter."""
-    make = instrumented_model.InstrumentedModel.make_train_function
+    repeat = instrumented_model.InstrumentedModel._repeat
 
-    def make_slow(self, force=False):
-        make(self, force)
-        launch = self.train_function
+    def repeat_slowly(self, step):
+        launch = repeat(self, step)
 
-        def launch_slowly(iterator):
+        def launch_slowly(*arguments):
             time.sleep(0.005)
-            return launch(iterator)
+            return launch(*arguments)
 
-        self.train_function = launch_slowly
+        return launch_slowly
 
-    monkeypatch.setattr(instrumented_model.InstrumentedModel, "make_train_function", make_slow)
+    monkeypatch.setattr(instrumented_model.InstrumentedModel, "_repeat", repeat_slowly)
 
 
 @pytest.fixture
@@ -103,7 +102,7 @@ def slow_device(monkeypatch):
         (
             "training.cache",
             "slow_disk",
-            {"num_epochs": 2, "batch_size": 32, "cache": "disk"},
+            {"num_epochs": 2, "batch_size": 8, "cache": "disk"},
             "batch_wait_times",
         ),
         ("training.batch_size", "slow_device", {"num_epochs": 4, "batch_size": 7}, "epoch_times"),

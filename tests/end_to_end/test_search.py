@@ -20,7 +20,7 @@ from tests.tracking.mlflow_server import Server
 
 pytestmark = pytest.mark.slow
 
-NUM_TRIALS = 5
+NUM_TRIALS = 7
 SPACE = """\
 name: kills
 parameters:
@@ -32,7 +32,7 @@ CONFIG = """\
 name: search
 description: a search that is killed
 model: {fusion: concat, fusion_dim: 16, num_heads: 2}
-training: {num_epochs: 3, batch_size: 8, steps_per_execution: 1}
+training: {num_epochs: 20, batch_size: 8, steps_per_execution: 1}
 evaluation: {num_resamples: 100, figures: false}
 tracking: {registered_model: ocean}
 search: {heartbeat_seconds: 1, pruner: none, num_startup_trials: 2}
