@@ -121,6 +121,9 @@ class InstrumentedModel(keras.Model):
         """Run one training step."""
         with tf.control_dependencies([*inputs, labels]):
             begin = _now()
+        # Without this dependency, the step could start before the clock is read.
+        with tf.control_dependencies([begin]):
+            inputs = tuple(tf.identity(each) for each in inputs)
         with tf.GradientTape() as tape:
             scores, loss = self._scores_and_loss(inputs, labels, training=True)
         weights = self.network.trainable_variables
