@@ -49,18 +49,18 @@ FULL: Final = Sizes(
     # The budgets are for two idle cores, and sum up to less than ten minutes.
     budget_seconds={
         "training": 110,
-        "cross_validation": 95,
+        "cross_validation": 45,
         "search": 0,
-        "commands": 50,
-        "prediction": 70,
+        "commands": 40,
+        "prediction": 30,
         "large_sets": 0,
     },
-    training_clips={"sequences": 3000, "vectors": 6000},
+    training_clips={"sequences": 1500, "vectors": 4000},
     batch_sizes=BATCH_SIZES,
     num_epochs={"sequences": 3, "vectors": 6},
     num_pair_clips=6000,
     num_fold_clips=324,
-    num_loop_trials=10,
+    num_loop_trials=5,
     num_predicted={"vectors": 10_000, "sequences": 10_000},
     large_sizes=(1_000, 10_000, 100_000),
 )

@@ -90,7 +90,7 @@ def run_command(
             output, _ = process.communicate(timeout=stop_after)
         except subprocess.TimeoutExpired:
             was_stopped = True
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)  # a shell lets background jobs ignore SIGINT
             output, _ = process.communicate()
         except BaseException:
             process.kill()

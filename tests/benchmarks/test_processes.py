@@ -18,7 +18,11 @@ def test_an_error_contains_the_error_output(tmp_path):
 
 
 def test_a_command_is_interrupted_after_the_given_time(tmp_path):
-    code = "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('interrupted')"
+    code = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('interrupted')))\n"
+        "time.sleep(60)"
+    )
     finished = run_command(("-c", code), work_dir=tmp_path, stop_after=2)
     assert finished.output.strip() == "interrupted"
     assert 2 <= finished.seconds < 30
