@@ -40,9 +40,9 @@ REASONS: Final[Mapping[str, str]] = {
         "Training several trials in one stacked graph was not tried."
     ),
     "first_step": (
-        "Of the 1.6 s, MLflow's import and the check of its store take 1.4 s, and tracing the "
-        "training step 1.4 s; the import of Keras without scikit-learn is 1.5 s faster than that "
-        "of the rival. Next: check the store in another process."
+        "The import of MLflow and the check of its store take 1.4 s. Tracing the training step "
+        "takes 1.4 s. The import of Keras without scikit-learn is 1.5 s faster than the import of "
+        "the rival. Next: check the store in another process."
     ),
     "train": (
         "The first step begins after 6.3 s. Of the other 9.6 s, training takes about 6 s, figures "

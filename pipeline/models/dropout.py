@@ -18,7 +18,8 @@ class Dropout(keras.layers.Dropout):
 
     def __init__(self, rate: float, **kwargs: Any) -> None:
         super().__init__(rate, **kwargs)
-        # Keras saves the variables among the attributes of a layer, but not those in an object.
+        # Keras saves variables that are attributes of a layer. Variables of this object are not
+        # saved.
         self._hidden = _RateVariables()
         self._hidden.assign(rate)
 

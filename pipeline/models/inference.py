@@ -3,7 +3,6 @@
 Shapes: N clips.
 """
 
-import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,8 +39,8 @@ def infer(
     # `network.predict` is not used: each call builds a data set, which is slow for a few clips.
     parts = []
     for begin in range(0, num_clips, batch_size):
-        clips = operator.itemgetter(slice(begin, begin + batch_size))
-        parts.append(_infer_batch(network, [clips(values) for values in inputs]))
+        batch = [values[begin : begin + batch_size] for values in inputs]
+        parts.append(_infer_batch(network, batch))
     return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
 
 

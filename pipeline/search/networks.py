@@ -22,12 +22,13 @@ from pipeline.training.traced_models import TracedModels
 from pipeline.workflows.train import build_for
 
 _MAX_NETWORKS: Final = 8
-"""Maximum number of networks in memory. A small network with its functions takes about 20 MB."""
+"""Maximum number of shared networks in memory."""
 
 
 @dataclass(kw_only=True)
 class _Entry:
     network: PersonalityModel
+    models: TracedModels = field(default_factory=TracedModels)
     initial: dict[int, list[FloatArray]] = field(default_factory=dict)
     """Seed -> initial values of all variables, including the states of dropout."""
 
@@ -36,11 +37,12 @@ class TrialNetworks:
     """Networks of the trials, with the traced functions of their trainings."""
 
     def __init__(self) -> None:
-        self.models = TracedModels()
         self._entries: OrderedDict[Any, _Entry] = OrderedDict()
 
-    def build(self, config: ExperimentConfig, features: FeatureSet) -> keras.Model:
-        """Return a network with the initial weights of a new network.
+    def build(
+        self, config: ExperimentConfig, features: FeatureSet
+    ) -> tuple[keras.Model, TracedModels]:
+        """Return a network with the initial weights of a new network, and its traced functions.
 
         All calls must have the same feature set; the configuration selects its streams. The next
         call may reset the network. Networks with encoders are never shared.
@@ -50,21 +52,20 @@ class TrialNetworks:
         if entry is None or config.seed not in entry.initial:
             network = _build_new(config, features)
             if not isinstance(network, PersonalityModel):
-                return network
+                return network, TracedModels()
             if entry is None:
                 entry = self._entries[key] = _Entry(network=network)
             entry.initial[config.seed] = [np.array(each.numpy()) for each in network.variables]
         self._entries.move_to_end(key)
         if len(self._entries) > _MAX_NETWORKS:
-            _, oldest = self._entries.popitem(last=False)
-            self.models.forget(oldest.network)
+            self._entries.popitem(last=False)
         for variable, array in zip(
             entry.network.variables, entry.initial[config.seed], strict=True
         ):
             variable.assign(array)
         if config.model.dropout_rate:
             entry.network.set_dropout_rate(config.model.dropout_rate)
-        return entry.network
+        return entry.network, entry.models
 
 
 def _build_new(config: ExperimentConfig, features: FeatureSet) -> keras.Model:

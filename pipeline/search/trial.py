@@ -207,11 +207,7 @@ class TrialObjective:
     ) -> tuple[FitResult, keras.Model]:
         config = dataclasses.replace(config, seed=fit.seed)
         features = select_used_streams(self._features, config)
-        networks: list[keras.Model] = []
-
-        def build() -> keras.Model:
-            networks.append(self._networks.build(config, features))
-            return networks[0]
+        network, models = self._networks.build(config, features)
 
         def commit() -> None:
             share_trial_run(trial, self._spec.trial_run(trial.number))
@@ -222,19 +218,19 @@ class TrialObjective:
             on_commit=commit,
             is_resumable=False,
             shows_progress=False,
-            models=self._networks.models,
+            models=models,
         )
         experiment = Experiment(config=config, features=features, split=fit.split, run_name=name)
         tags = self._tags(trial)
         try:
             outcome = train_nested(
-                run, experiment, parent=parent, build=build, hooks=hooks, tags=tags
+                run, experiment, parent=parent, build=lambda: network, hooks=hooks, tags=tags
             )
         finally:
             # A retried trial starts at the first epoch, so the saved weights are not needed.
             shutil.rmtree(run.checkpoints_dir, ignore_errors=True)
         report.finish_fit(outcome.fit.best_value)
-        return outcome.fit, networks[0]
+        return outcome.fit, network
 
     def _tags(self, trial: optuna.Trial) -> dict[str, Any]:
         tags = {"kind": "trial", "study": self._spec.study_name, "trial": trial.number}

@@ -64,9 +64,6 @@ class InstrumentedModel(keras.Model):
         self._run_validation = self._repeat(self._test)
         self._trace: list[FloatArray] = []
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:  # noqa: D102
-        return self.network(inputs, training=training)
-
     def train_epoch(
         self, batches: Any, num_batches: int, callbacks: keras.callbacks.CallbackList
     ) -> dict[str, float]:

@@ -18,10 +18,10 @@ from pipeline.training.optimizer import build_optimizer
 
 
 class TracedModels:
-    """Instrumented models of networks, one for each combination of constant settings.
+    """Instrumented models of one network, one for each combination of constant settings.
 
-    A fit with a new object traces its functions. A fit with an object of an earlier fit uses the
-    functions of the earlier fit if the network and the constant settings are equal.
+    A fit with a new object traces its functions. A fit with the object of an earlier fit uses the
+    functions of the earlier fit if the constant settings are equal.
     """
 
     def __init__(self) -> None:
@@ -52,18 +52,13 @@ class TracedModels:
         model.steps_per_execution = config.steps_per_execution
         return model
 
-    def forget(self, network: keras.Model) -> None:
-        """Remove the traced functions of a network, and free their memory."""
-        for key in [key for key, (model, _) in self._models.items() if model.network is network]:
-            del self._models[key]
-
 
 def _constants(
     network: keras.Model, config: TrainingConfig, trait_names: Sequence[str]
 ) -> Hashable:
     """Return the settings that are constants of the traced functions."""
     return (
-        *(id(network), tuple(id(weight) for weight in network.trainable_weights)),
+        tuple(id(weight) for weight in network.trainable_weights),
         *(tuple(trait_names), tuple(config.loss_weights)),
         *(config.optimizer, config.schedule, config.gradient_clip_norm > 0, config.deterministic),
     )
