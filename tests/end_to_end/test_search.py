@@ -13,6 +13,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import OperationalError
 
 from pipeline.config.loading import load_config
 from pipeline.tracking.store import configure_mlflow, open_store
@@ -95,7 +96,10 @@ class KilledSearch:
             trial = self.running_trial(process)
             worker = int(trial.user_attrs["worker"].rpartition("-")[2])
             os.kill(worker, signal.SIGSTOP)
-            is_running = trial.number in {each.number for each in self.running_trials()}
+            try:
+                is_running = trial.number in {each.number for each in self.running_trials(0.5)}
+            except OperationalError:  # stopped while it writes, the worker keeps SQLite's lock
+                is_running = False
             os.kill(worker, signal.SIGKILL if is_running else signal.SIGCONT)
             while is_running and lost not in self.output():
                 if f"trial {trial.number} complete" in self.output():
@@ -113,10 +117,10 @@ class KilledSearch:
             self.check_and_sleep(process)
         return trials[-1]
 
-    def running_trials(self) -> list[FrozenTrial]:
-        study = optuna.load_study(
-            study_name="search-kills", storage=f"sqlite:///{self.run_dir / 'study.db'}"
-        )
+    def running_trials(self, lock_seconds: float = 60) -> list[FrozenTrial]:
+        """Return the running trials of this start; wait `lock_seconds` for a locked file."""
+        url = f"sqlite:///{self.run_dir / 'study.db'}?timeout={lock_seconds}"
+        study = optuna.load_study(study_name="search-kills", storage=url)
         return [
             trial
             for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
