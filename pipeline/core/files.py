@@ -119,8 +119,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` atomically as JSON. NaN and infinity are invalid in JSON and become null."""
-    write_text(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+    """Write `value` atomically as JSON. NaN and infinity are invalid in JSON and become null.
+
+    Objects are indented. A list of numbers or texts is one line.
+    """
+    try:
+        text = _indented(value, "\n")
+    except ValueError:
+        text = _indented(_finite(value), "\n")
+    write_text(path, text + "\n")
 
 
 def write_sealed_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -205,12 +212,38 @@ def _content_hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def _indented(value: Any, margin: str) -> str:
+    """Return `value` as JSON. `margin` is the line break before the closing bracket.
+
+    The option `indent` of `json` needs ten times as long, because it does not use the C encoder.
+
+    Raises:
+        ValueError: If a number is NaN or infinite.
+    """
+    inner = margin + "  "
+    if isinstance(value, dict) and value:
+        items = [f"{json.dumps(str(key))}: {_indented(each, inner)}" for key, each in value.items()]
+        return "{" + inner + f",{inner}".join(items) + margin + "}"
+    if isinstance(value, list | tuple) and any(
+        isinstance(each, dict | list | tuple) for each in value
+    ):
+        items = [_indented(each, inner) for each in value]
+        return "[" + inner + f",{inner}".join(items) + margin + "]"
+    return json.dumps(value, default=_plain, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
-    if hasattr(value, "tolist"):  # numpy scalars and arrays
+    if hasattr(value, "tolist"):
         return _finite(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
