@@ -68,6 +68,9 @@ class LabelledBatches:
         gather = self._from_memory() if self._cache == "memory" else self._from_disk
         options = tf.data.Options()
         options.deterministic = True
+        # There is nothing to tune, and the deletion of an iterator can wait for seconds until the
+        # tuning thread ends.
+        options.autotune.enabled = False
         return numbers.map(self._indices).map(gather).prefetch(2).with_options(options)
 
     def _indices(self, number: Any) -> Any:

@@ -161,3 +161,9 @@ def test_every_stream_has_an_input_and_masks_come_last(write_files):
         np.testing.assert_array_equal(inputs[-1], mask)
     (inputs,) = inference_batches(features, ALL[:2], batch_size=2, masked=["dynamic"])
     assert [array.shape for array in inputs[3:]] == [(2, 3), (2, 1), (2, 1)]
+
+
+def test_nothing_is_tuned(features):
+    """The tuning thread would delay the deletion of an iterator by up to several seconds."""
+    batches = LabelledBatches(features, ALL, batch_size=4)
+    assert batches.dataset().options().autotune.enabled is False
