@@ -71,7 +71,8 @@ class LabelledBatches:
         # There is nothing to tune, and the deletion of an iterator can wait for seconds until the
         # tuning thread ends.
         options.autotune.enabled = False
-        return numbers.map(self._indices).map(gather).prefetch(2).with_options(options)
+        batches = numbers.map(lambda number: gather(self._indices(number)))
+        return batches.prefetch(2).with_options(options)
 
     def _indices(self, number: Any) -> Any:
         indices = tf.numpy_function(self._positions, [number], tf.int64, stateful=False)
