@@ -53,10 +53,19 @@ class HelperProcess:
 
     def call(self, task: Any) -> WorkerEvent:
         """Run a task and wait for its end. Return a `death` event if the process has ended."""
+        self.send(task)
+        return self.receive()
+
+    def send(self, task: Any) -> None:
+        """Start a task, and do not wait for its end. The next call must be `receive`."""
         self._is_busy = True
-        try:
+        with contextlib.suppress(OSError, ValueError):  # `receive` reports that the process ended
             self._requests.write(pickle.dumps(task))
             self._requests.flush()
+
+    def receive(self) -> WorkerEvent:
+        """Wait for the end of the task. Return a `death` event if the process has ended."""
+        try:
             event: WorkerEvent = pickle.load(self._replies)  # noqa: S301 - from our own process
         except (EOFError, OSError, ValueError, pickle.UnpicklingError):
             return WorkerEvent(kind="death", reason="the helper process has ended")

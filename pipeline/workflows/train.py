@@ -31,7 +31,7 @@ from pipeline.records.data_description import read_data
 from pipeline.records.epochs import epoch_records
 from pipeline.records.evaluation import EvaluationReport, read_report
 from pipeline.records.manifest import check_files
-from pipeline.tracking.check_store import check_store
+from pipeline.tracking.early_check import StoreCheck
 from pipeline.tracking.mirror import deliver_rest
 from pipeline.training.checkpoint import load_initial, remove_initial
 from pipeline.training.checks import check_keras_settings, check_tensorboard, check_trainable
@@ -91,13 +91,15 @@ def run_training(
     network: keras.Model | None = None,
     features: FeatureSet | None = None,
     run_name: str = "",
+    store_check: StoreCheck | None = None,
 ) -> TrainingRun:
     """Train and evaluate a model in a new run directory.
 
     All inputs are checked before the run directory is created. By default, the directory is under
     `runs/`, the model is built from `config.model`, and the features are read from `config.data`.
     If `output` is given, the trained model is also saved to this path. `run_name` is the name of
-    the MLflow run if `config.tracking.run_name` is empty.
+    the MLflow run if `config.tracking.run_name` is empty. `store_check` is the check of the MLflow
+    store, which may already run in a helper process.
 
     Raises:
         PipelineError: If an input is not valid.
@@ -119,7 +121,7 @@ def run_training(
         held_out = experiment.split.train
     check_columns(features, config.evaluation.by, held_out)
     if config.tracking.enabled:
-        check_store(config.tracking.experiment)
+        (store_check or StoreCheck(config.tracking.experiment)).finish()
     keras.utils.set_random_seed(config.seed)
     if network is None:
         network = build_for(config, features)
