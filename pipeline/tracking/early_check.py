@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from pipeline.core.cores import num_usable_cores
+from pipeline.tracking.mlflow_settings import configure_mlflow
 from pipeline.workers.helper_process import HelperProcess
 from pipeline.workers.pool import Work
 
@@ -77,6 +78,7 @@ class StoreCheck:
 
 def build_check() -> Work:
     """Import MLflow, and return the function that checks the store. Called in a helper process."""
+    configure_mlflow()
     from pipeline.tracking.check_store import check_store
 
     def check(experiment: Any) -> bool:

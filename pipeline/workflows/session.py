@@ -21,9 +21,8 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog, read_events
 from pipeline.core.urls import hide_passwords
 from pipeline.tracking.background import BackgroundMirror, Untracked, mirrored, system_metrics
-from pipeline.tracking.project_run import has_given_name
+from pipeline.tracking.mlflow_settings import configure_mlflow, tracking_uri
 from pipeline.tracking.run_link import new_link, note_link, read_link, write_link
-from pipeline.tracking.store import configure_mlflow, tracking_uri
 
 _MAX_CHARTED_STEPS: Final = 2000
 """Maximum number of steps that are sent to an MLflow run. The run directory has all steps."""
@@ -66,7 +65,7 @@ def open_session(
             name = own_name or run_name or default_run_name(config)
             # `mlflow run` has already created the MLflow run, with a name that says nothing.
             existing = "" if parent else os.environ.get("MLFLOW_RUN_ID", "")
-            if existing and (own_name or not has_given_name(existing)):
+            if existing and (own_name or not _has_given_name(existing)):
                 new_name = name
             _link_to_mlflow(run, config, name, num_steps=num_steps, parent=parent)
         patience = config.tracking.patience_seconds
@@ -156,6 +155,12 @@ def _link_to_mlflow(
     (note_link if link.run_id else write_link)(run.tracking_path, link)
 
 
+def _has_given_name(run_id: str) -> bool:
+    from pipeline.tracking.project_run import has_given_name  # this imports MLflow
+
+    return has_given_name(run_id)
+
+
 def _is_described(run: RunDirectory) -> bool:
     """Return True if the run log contains the last event of `_describe`."""
     return run.environment_path.exists() and any(
@@ -189,7 +194,6 @@ def _describe(session: Session, new_name: str) -> None:
         tags["mlflow.note.content"] = session.config.description
     session.run_log.log_tags(tags)
     session.run_log.log_artifacts(["config.yaml", "environment.json"])
-    session.wake_mirror()
 
 
 def _git_state() -> dict[str, Any]:

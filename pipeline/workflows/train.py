@@ -32,7 +32,6 @@ from pipeline.records.epochs import epoch_records
 from pipeline.records.evaluation import EvaluationReport, read_report
 from pipeline.records.manifest import check_files
 from pipeline.tracking.early_check import StoreCheck
-from pipeline.tracking.mirror import deliver_rest
 from pipeline.training.checkpoint import load_initial, remove_initial
 from pipeline.training.checks import check_keras_settings, check_tensorboard, check_trainable
 from pipeline.training.fit import build_history
@@ -228,6 +227,8 @@ def _read_finished(run: RunDirectory, experiment: Experiment, output: Path | Non
     # directory, locking raises an error, so the weights remain.
     with contextlib.suppress(RunError), run.locked():
         remove_initial(run)
+    from pipeline.tracking.mirror import deliver_rest  # this imports MLflow
+
     events = effective_events(read_events(run.run_log_path))
     return _training_run(
         *(run, experiment, load_model(run.model_path), output),
