@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.core.model_path import check_model_path
     from pipeline.core.run_directory import open_run_directory
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
-    from pipeline.tracking.early_check import StoreCheck
+    from pipeline.tracking.tracking_process import TrackingProcess
     from pipeline.workflows.new_run import plan_run, with_environment
 
     # All inputs are checked before the slow import of TensorFlow.
@@ -90,9 +90,9 @@ def run(arguments: argparse.Namespace) -> int:
         print_groups(plan.features)
         if plan.chosen:
             print_line(plan.chosen)
-        with StoreCheck(plan.config.tracking.experiment) as store_check:
+        with TrackingProcess() as tracking:
             if plan.config.tracking.enabled:
-                store_check.start()
+                tracking.start(plan.config.tracking.experiment)
             import_tensorflow_quietly(runs_user_code=False)
             print_device()
             from pipeline.workflows.train import run_training
@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
                 output=arguments.output,
                 features=plan.features,
                 run_name=plan.run_name,
-                store_check=store_check,
+                tracking=tracking,
             )
     print_training(finished, arguments.output, is_verbose=arguments.verbose == "true")
     print_next(after_training(finished.run, has_test_clips=finished.has_test_clips))

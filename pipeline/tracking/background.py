@@ -17,6 +17,7 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import SYSTEM_METRICS, RunLog, read_events
 from pipeline.tracking.delivery import PATIENCE_SECONDS, DeliveryError, StoreUnavailableError
 from pipeline.tracking.run_link import read_link
+from pipeline.tracking.tracking_process import RemoteMirror, TrackingProcess
 
 if TYPE_CHECKING:
     from pipeline.tracking.mirror import Mirror
@@ -47,7 +48,7 @@ class BackgroundMirror:
 
     def __init__(
         self,
-        build_mirror: "Callable[[], Mirror]",
+        build_mirror: "Callable[[], Mirror | RemoteMirror]",
         *,
         delay_seconds: float = _FIRST_DELIVERY_SECONDS,
         is_nested: bool = False,
@@ -55,7 +56,7 @@ class BackgroundMirror:
         rest_seconds: float = 1.0,
     ) -> None:
         self._build_mirror = build_mirror
-        self._mirror: Mirror | None = None
+        self._mirror: Mirror | RemoteMirror | None = None
         self._delay_seconds = delay_seconds
         self._is_nested = is_nested
         self._retry_seconds = retry_seconds
@@ -156,7 +157,11 @@ class Untracked:
 
 @contextlib.contextmanager
 def mirrored(
-    run: RunDirectory, *, is_nested: bool = False, patience_seconds: float = PATIENCE_SECONDS
+    run: RunDirectory,
+    *,
+    is_nested: bool = False,
+    patience_seconds: float = PATIENCE_SECONDS,
+    process: TrackingProcess | None = None,
 ) -> Iterator[BackgroundMirror | Untracked]:
     """Yield the mirror of a run. The events of a tracked run are delivered during the block.
 
@@ -168,13 +173,10 @@ def mirrored(
     if read_link(run.tracking_path) is None:
         yield Untracked()
         return
-
-    def build_mirror() -> "Mirror":
-        from pipeline.tracking.mirror import Mirror  # this imports MLflow
-
-        return Mirror(run, warns=not is_nested)
-
-    background = BackgroundMirror(build_mirror, is_nested=is_nested)
+    tracking = process or TrackingProcess()
+    background = BackgroundMirror(
+        lambda: tracking.mirror(run, warns=not is_nested), is_nested=is_nested
+    )
     is_interrupted = False
     try:
         yield background

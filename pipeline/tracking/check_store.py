@@ -40,15 +40,11 @@ _PERMANENT_ERRORS = (
 )
 
 
-def check_store(experiment: str) -> bool:
+def check_store(experiment: str) -> None:
     """Check that MLflow can store a new run in `experiment`.
 
     If MLFLOW_RUN_ID is set, check instead that results can be logged to this existing MLflow run.
     `mlflow run` creates such a run and sets the variable.
-
-    Returns:
-        False if the store has not answered within 5 s. A daemon thread then still waits for it, or
-        creates the tables of a new database.
 
     Raises:
         RunError: If the address of the store is wrong, the experiment is deleted, or the MLflow
@@ -59,18 +55,15 @@ def check_store(experiment: str) -> bool:
     run_id = os.environ.get("MLFLOW_RUN_ID", "")
     database = sqlite_path(uri)
     if not run_id and database is not None and not database.exists():
-        return True  # the mirror creates the database
+        return  # the mirror creates the database
     try:
         call_within(_SECONDS, lambda: _check(uri, experiment, run_id))
     except RunError:
         raise
-    except TimeoutError:
-        return False
     except STORE_ERRORS as error:
         is_wrong = isinstance(error, InvalidUrlException | ImportError | ArgumentError)
         if is_wrong or any(has_code(error, code) for code in _PERMANENT_ERRORS):
             raise RunError(hide_passwords(_explain(uri, error))) from error
-    return True
 
 
 def _check(uri: str, experiment: str, run_id: str) -> None:

@@ -23,6 +23,7 @@ from pipeline.core.urls import hide_passwords
 from pipeline.tracking.background import BackgroundMirror, Untracked, mirrored, system_metrics
 from pipeline.tracking.mlflow_settings import configure_mlflow, tracking_uri
 from pipeline.tracking.run_link import new_link, note_link, read_link, write_link
+from pipeline.tracking.tracking_process import TrackingProcess
 
 _MAX_CHARTED_STEPS: Final = 2000
 """Maximum number of steps that are sent to an MLflow run. The run directory has all steps."""
@@ -50,12 +51,14 @@ def open_session(
     num_steps: int,
     run_name: str = "",
     parent: RunDirectory | None = None,
+    tracking: TrackingProcess | None = None,
 ) -> Iterator[Session]:
     """Open a run. Log the description at the start and the status at the end, even after errors.
 
     If the expected number of steps `num_steps` is large, only every n-th step is sent to
     MLflow. `run_name` is the name of a new MLflow run; `config.tracking.run_name` has priority,
     except in a nested run. If the run is nested, the session of `parent` must be open.
+    `tracking` is the process that sends the run to MLflow; by default this process.
     """
     with run.locked():
         run_log = RunLog(run.run_log_path)
@@ -69,7 +72,9 @@ def open_session(
                 new_name = name
             _link_to_mlflow(run, config, name, num_steps=num_steps, parent=parent)
         patience = config.tracking.patience_seconds
-        with mirrored(run, is_nested=parent is not None, patience_seconds=patience) as mirror:
+        with mirrored(
+            run, is_nested=parent is not None, patience_seconds=patience, process=tracking
+        ) as mirror:
             session = Session(
                 run=run, config=config, run_log=run_log, wake_mirror=mirror.wake, mirror=mirror
             )

@@ -31,7 +31,7 @@ from pipeline.records.data_description import read_data
 from pipeline.records.epochs import epoch_records
 from pipeline.records.evaluation import EvaluationReport, read_report
 from pipeline.records.manifest import check_files
-from pipeline.tracking.early_check import StoreCheck
+from pipeline.tracking.tracking_process import TrackingProcess
 from pipeline.training.checkpoint import load_initial, remove_initial
 from pipeline.training.checks import check_keras_settings, check_tensorboard, check_trainable
 from pipeline.training.fit import build_history
@@ -90,19 +90,20 @@ def run_training(
     network: keras.Model | None = None,
     features: FeatureSet | None = None,
     run_name: str = "",
-    store_check: StoreCheck | None = None,
+    tracking: TrackingProcess | None = None,
 ) -> TrainingRun:
     """Train and evaluate a model in a new run directory.
 
     All inputs are checked before the run directory is created. By default, the directory is under
     `runs/`, the model is built from `config.model`, and the features are read from `config.data`.
     If `output` is given, the trained model is also saved to this path. `run_name` is the name of
-    the MLflow run if `config.tracking.run_name` is empty. `store_check` is the check of the MLflow
-    store, which may already run in a helper process.
+    the MLflow run if `config.tracking.run_name` is empty. `tracking` is the process
+    that tracks the run; by default this process.
 
     Raises:
         PipelineError: If an input is not valid.
     """
+    tracking = tracking or TrackingProcess()
     check_keras_settings()
     if output is not None:
         check_model_path(output)
@@ -120,7 +121,7 @@ def run_training(
         held_out = experiment.split.train
     check_columns(features, config.evaluation.by, held_out)
     if config.tracking.enabled:
-        (store_check or StoreCheck(config.tracking.experiment)).finish()
+        tracking.check_store(config.tracking.experiment)
     keras.utils.set_random_seed(config.seed)
     if network is None:
         network = build_for(config, features)
@@ -135,7 +136,7 @@ def run_training(
     except BaseException:
         shutil.rmtree(run.path, ignore_errors=True)
         raise
-    return _train(run, experiment, network, output)
+    return _train(run, experiment, network, output, tracking)
 
 
 def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun:
@@ -193,13 +194,19 @@ def build_for(config: ExperimentConfig, features: FeatureSet) -> keras.Model:
 
 
 def _train(
-    run: RunDirectory, experiment: Experiment, network: keras.Model, output: Path | None
+    run: RunDirectory,
+    experiment: Experiment,
+    network: keras.Model,
+    output: Path | None,
+    tracking: TrackingProcess | None = None,
 ) -> TrainingRun:
     try:
         if experiment.config.training.num_folds:
+            if tracking:
+                tracking.close()
             outcome = cross_validate(run, experiment, network)
         else:
-            outcome = train_single(run, experiment, network)
+            outcome = train_single(run, experiment, network, tracking=tracking)
         if warning := read_calibration(
             run.calibration_path, experiment.features.trait_names
         ).warning:

@@ -73,7 +73,7 @@ def test_a_missing_driver_is_an_error(monkeypatch):
 
 
 def test_a_usable_store_is_accepted(store, client, monkeypatch):
-    assert check_store("new")
+    check_store("new")
     client.create_experiment("old")
     check_store("old")
     monkeypatch.setenv("MLFLOW_RUN_ID", client.create_run("0").info.run_id)
@@ -141,5 +141,5 @@ def test_a_server_that_hangs_is_accepted_within_seconds(serve, monkeypatch):
     monkeypatch.setattr("pipeline.tracking.check_store._SECONDS", 0.2)
     serve(200, b"{}", pause_seconds=40)
     began = time.monotonic()
-    assert not check_store("ocean")
+    check_store("ocean")
     assert time.monotonic() - began < 20
