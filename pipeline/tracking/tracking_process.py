@@ -7,6 +7,7 @@ this module does not import MLflow.
 
 import contextlib
 import dataclasses
+import io
 import logging
 import os
 import sys
@@ -59,6 +60,8 @@ class _Delivered:
     is_unavailable: bool = False
     """Whether the error is a `StoreUnavailableError`."""
     warnings: tuple[str, ...] = ()
+    printed: str = ""
+    """Text that MLflow has printed: at the end of a run, the URL of the run on a server."""
 
 
 class TrackingProcess:
@@ -165,6 +168,7 @@ class RemoteMirror:
 
             self._local = self._local or Mirror(self._run, warns=self._warns)
             return self._local.deliver(retries_rejected=retries_rejected)
+        sys.stdout.write(delivered.printed)
         for message in delivered.warnings:
             _logger.warning("%s", message)
         if delivered.error is not None:
@@ -214,11 +218,12 @@ def build_work() -> Work:
         mirror = mirrors.setdefault(
             task.run_dir, Mirror(RunDirectory(task.run_dir), warns=task.warns)
         )
-        try:
-            result = _Delivered(rejected=mirror.deliver(retries_rejected=task.retries_rejected))
-        except DeliveryError as error:
-            is_unavailable = isinstance(error, StoreUnavailableError)
-            result = _Delivered(error=str(error), is_unavailable=is_unavailable)
-        return dataclasses.replace(result, warnings=collector.take())
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            try:
+                result = _Delivered(rejected=mirror.deliver(retries_rejected=task.retries_rejected))
+            except DeliveryError as error:
+                is_unavailable = isinstance(error, StoreUnavailableError)
+                result = _Delivered(error=str(error), is_unavailable=is_unavailable)
+        return dataclasses.replace(result, warnings=collector.take(), printed=printed.getvalue())
 
     return work

@@ -39,7 +39,8 @@ def start(process, *, num_cores=2, has_mlflow=False):
 @pytest.fixture(scope="module")
 def shared():
     """A running helper process. Its store does not matter, because each run has its own link."""
-    with TrackingProcess() as process:
+    with pytest.MonkeyPatch.context() as patch, TrackingProcess() as process:
+        patch.delenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", raising=False)
         start(process)
         process.check_store("ocean")
         yield process
@@ -83,6 +84,14 @@ def test_a_rejection_in_the_helper_process_is_logged(shared, make_run, caplog):
         rejected = shared.mirror(run, warns=True).deliver()
     assert "MLflow rejected" in rejected
     assert "MLflow rejected" in caplog.records[-1].getMessage()
+
+
+@pytest.mark.slow
+def test_the_url_of_a_run_on_a_server_is_printed(shared, make_run, server, capsys):
+    run = make_run(tracking_uri=server.uri)
+    RunLog(run.run_log_path).log_status("FINISHED")
+    assert shared.mirror(run, warns=True).deliver() is None
+    assert f"{server.uri}/#/experiments/" in capsys.readouterr().out
 
 
 def test_a_damaged_run_is_a_delivery_error(shared, make_run):
