@@ -92,7 +92,8 @@ def serve(setup: str) -> None:
     """Run the tasks from standard input until this pipe is closed. Called in a helper process."""
     end_with_parent_process()
     open_closed_streams()
-    with os.fdopen(os.dup(1), "wb") as replies, contextlib.suppress(EOFError, OSError):
+    # If this process has lost its parent process, closing `replies` also raises an OSError.
+    with contextlib.suppress(EOFError, OSError), os.fdopen(os.dup(1), "wb") as replies:
         os.dup2(2, 1)  # printed text must not be mixed with the replies
 
         def set_up() -> Work:
