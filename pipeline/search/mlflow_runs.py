@@ -9,8 +9,8 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import log_killed_unless_running
 from pipeline.search.study_spec import StudySpec
 from pipeline.tracking.existing_runs import end_run
+from pipeline.tracking.mlflow_settings import tracking_uri
 from pipeline.tracking.run_link import Link, read_link, write_link
-from pipeline.tracking.store import tracking_uri
 from pipeline.workers.names import is_of_this_machine
 
 _RUN_ID = "mlflow_run_id"

@@ -51,7 +51,7 @@ from pipeline.search.study_spec import StudySpec, plan_fits, search_split
 from pipeline.search.worker import start_worker
 from pipeline.tracking.check_store import check_store
 from pipeline.tracking.mirror import deliver_rest
-from pipeline.tracking.store import hide_run_urls, store_environment
+from pipeline.tracking.mlflow_settings import hide_run_urls, store_environment
 from pipeline.workers.pool import Engine, WorkerPool
 from pipeline.workers.process_pool import ProcessPool
 from pipeline.workers.ray_pool import RayPool

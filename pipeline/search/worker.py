@@ -10,7 +10,7 @@ from pipeline.core.urls import hide_passwords
 from pipeline.search.study.sampling import build_pruner, build_sampler, quiet_optuna
 from pipeline.search.study.storage import open_storage
 from pipeline.search.study_spec import StudySpec
-from pipeline.tracking.store import hide_run_urls
+from pipeline.tracking.mlflow_settings import hide_run_urls
 from pipeline.workers.names import worker_name
 
 Objective = Callable[[optuna.Trial], float | tuple[float, float]]

@@ -7,21 +7,28 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
 from pipeline.core.interrupts import check_interrupt
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import SYSTEM_METRICS, RunLog, read_events
-from pipeline.tracking.mirror import PATIENCE_SECONDS, Mirror
+from pipeline.tracking.delivery import PATIENCE_SECONDS, DeliveryError, StoreUnavailableError
 from pipeline.tracking.run_link import read_link
-from pipeline.tracking.store import DeliveryError, StoreUnavailableError
+from pipeline.tracking.tracking_process import RemoteMirror, TrackingProcess
+
+if TYPE_CHECKING:
+    from pipeline.tracking.mirror import Mirror
 
 _logger = logging.getLogger(__name__)
 
 _SHORT_WAIT_SECONDS = 5.0
 """Maximum wait for MLflow after a signal."""
+_FIRST_DELIVERY_SECONDS: Final = 5.0
+"""Time until the first delivery, if no checkpoint is written before. Because a delivery imports
+MLflow, an earlier delivery would delay the first training step."""
 _MAX_PAUSE_SECONDS = 120.0
 _POLL_SECONDS = 0.2
 
@@ -30,6 +37,8 @@ class BackgroundMirror:
     """Thread that delivers the run log to MLflow. No other thread of the run calls the store.
 
     Args:
+        build_mirror: Function that the thread calls before its first delivery.
+        delay_seconds: Time after which the first delivery starts, if `wake` is not called before.
         is_nested: True for a nested run. Because the mirror of the parent run delivers the
             remaining events, an outage is not logged, and the last delivery is not repeated.
         retry_seconds: Pause before a retry. During the run, the pause doubles after each retry.
@@ -39,13 +48,16 @@ class BackgroundMirror:
 
     def __init__(
         self,
-        mirror: Mirror,
+        build_mirror: "Callable[[], Mirror | RemoteMirror]",
         *,
+        delay_seconds: float = _FIRST_DELIVERY_SECONDS,
         is_nested: bool = False,
         retry_seconds: float = 2.0,
         rest_seconds: float = 1.0,
     ) -> None:
-        self._mirror = mirror
+        self._build_mirror = build_mirror
+        self._mirror: Mirror | RemoteMirror | None = None
+        self._delay_seconds = delay_seconds
         self._is_nested = is_nested
         self._retry_seconds = retry_seconds
         self._rest_seconds = rest_seconds
@@ -92,6 +104,8 @@ class BackgroundMirror:
     def _loop(self) -> None:
         pause = self._retry_seconds
         was_down = False
+        self._wake.wait(self._delay_seconds)
+        self._wake.set()
         while not self._abandoned.is_set():
             self._wake.wait()
             self._wake.clear()
@@ -114,6 +128,7 @@ class BackgroundMirror:
     def _deliver(self, *, is_last: bool) -> bool:
         """Deliver the new events. Return False if the store is not reachable."""
         try:
+            self._mirror = self._mirror or self._build_mirror()
             self.undelivered = self._mirror.deliver(retries_rejected=is_last)
         except DeliveryError as error:
             self.undelivered = str(error)
@@ -142,7 +157,11 @@ class Untracked:
 
 @contextlib.contextmanager
 def mirrored(
-    run: RunDirectory, *, is_nested: bool = False, patience_seconds: float = PATIENCE_SECONDS
+    run: RunDirectory,
+    *,
+    is_nested: bool = False,
+    patience_seconds: float = PATIENCE_SECONDS,
+    process: TrackingProcess | None = None,
 ) -> Iterator[BackgroundMirror | Untracked]:
     """Yield the mirror of a run. The events of a tracked run are delivered during the block.
 
@@ -154,8 +173,10 @@ def mirrored(
     if read_link(run.tracking_path) is None:
         yield Untracked()
         return
-    background = BackgroundMirror(Mirror(run, warns=not is_nested), is_nested=is_nested)
-    background.wake()
+    tracking = process or TrackingProcess()
+    background = BackgroundMirror(
+        lambda: tracking.mirror(run, warns=not is_nested), is_nested=is_nested
+    )
     is_interrupted = False
     try:
         yield background

@@ -20,13 +20,12 @@ from sqlalchemy.exc import ArgumentError
 
 from pipeline.core.errors import RunError, first_line
 from pipeline.core.urls import hide_passwords, sqlite_path
+from pipeline.tracking.mlflow_settings import configure_mlflow, tracking_uri
 from pipeline.tracking.store import (
     STORE_ERRORS,
     call_within,
-    configure_mlflow,
     has_code,
     open_store,
-    tracking_uri,
 )
 
 _SECONDS = 5.0

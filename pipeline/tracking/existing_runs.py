@@ -14,8 +14,9 @@ from pipeline.core.run_log import DATASET, METRICS, Event
 from pipeline.core.urls import hide_passwords
 from pipeline.tracking import mlflow_entities
 from pipeline.tracking.log_model import find_model
+from pipeline.tracking.mlflow_settings import configure_mlflow, tracking_uri
 from pipeline.tracking.run_link import read_link
-from pipeline.tracking.store import STORE_ERRORS, configure_mlflow, open_store, tracking_uri
+from pipeline.tracking.store import STORE_ERRORS, open_store
 
 _TRAINING_TAG = "best_epoch"
 """Tag that every finished training run has, and no other run."""

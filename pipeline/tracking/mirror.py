@@ -37,25 +37,21 @@ from pipeline.core.run_log import (
     read_events,
 )
 from pipeline.core.urls import sqlite_path
+from pipeline.tracking.delivery import PATIENCE_SECONDS, DeliveryError, StoreUnavailableError
 from pipeline.tracking.descriptions import EXPERIMENT
+from pipeline.tracking.mlflow_settings import configure_mlflow
 from pipeline.tracking.run_link import Link, note_link, read_link, with_logged_run, write_link
 from pipeline.tracking.send_events import FAILURE_TAG, EventSender
 from pipeline.tracking.store import (
     STORE_ERRORS,
-    DeliveryError,
-    StoreUnavailableError,
     call_store,
     call_within,
-    configure_mlflow,
     has_code,
     open_store,
     with_password,
 )
 
 _logger = logging.getLogger(__name__)
-
-PATIENCE_SECONDS = 10.0
-"""Default maximum wait for MLflow at the end of a command."""
 
 _RUN_KEY_TAG = "run_key"
 _FILE_KINDS = (ARTIFACTS, MODEL)

@@ -10,12 +10,11 @@ from mlflow.utils.name_utils import _GENERATOR_NOUNS, _GENERATOR_PREDICATES
 
 from pipeline.core.errors import first_line
 from pipeline.tracking.metric_names import mlflow_name
+from pipeline.tracking.mlflow_settings import configure_mlflow, tracking_uri
 from pipeline.tracking.store import (
     STORE_ERRORS,
     call_within,
-    configure_mlflow,
     open_store,
-    tracking_uri,
 )
 
 _SECONDS = 10.0

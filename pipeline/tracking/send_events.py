@@ -24,12 +24,11 @@ from pipeline.core.run_log import (
     read_events,
 )
 from pipeline.tracking import mlflow_entities
+from pipeline.tracking.delivery import DeliveryError, StoreUnavailableError
 from pipeline.tracking.log_model import find_model, log_model
 from pipeline.tracking.run_link import Link
 from pipeline.tracking.store import (
     STORE_ERRORS,
-    DeliveryError,
-    StoreUnavailableError,
     call_store,
     has_code,
 )

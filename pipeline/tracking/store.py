@@ -1,7 +1,6 @@
-"""Choose the MLflow tracking store, open it safely, and limit the time of each call."""
+"""Open the MLflow tracking store safely, and limit the time of each call."""
 
 import contextlib
-import logging
 import os
 import threading
 import urllib.parse
@@ -21,12 +20,13 @@ from mlflow.protos.databricks_pb2 import ErrorCode
 from pipeline.core.errors import first_line
 from pipeline.core.urls import (
     HIDDEN,
-    absolute_url,
     hide_passwords,
     sqlite_path,
     sqlite_url,
     without_user,
 )
+from pipeline.tracking.delivery import StoreUnavailableError
+from pipeline.tracking.mlflow_settings import hide_run_urls, tracking_uri
 
 STORE_ERRORS = (
     ImportError,  # the driver of a database is missing
@@ -41,46 +41,6 @@ _DATABASES = ("postgresql", "mysql", "mssql")
 _CONNECT_SECONDS = 5
 _RUN_VARIABLES = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 """Environment variables with the run and the experiment of `mlflow run`."""
-
-
-class DeliveryError(Exception):
-    """Events cannot be delivered to MLflow. The run log still contains all events."""
-
-
-class StoreUnavailableError(DeliveryError):
-    """The store is not reachable now."""
-
-
-def configure_mlflow() -> None:
-    """Reduce log messages and waiting times of MLflow. Environment variables of the user are kept.
-
-    With the default settings of MLflow, one call to an unreachable server takes four minutes.
-    """
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # The pipeline itself reports an unreachable store in one line. Without these levels, MLflow
-    # would log a traceback for a locked database, and urllib3 would log a line per retry.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-
-
-def hide_run_urls() -> None:
-    """Stop MLflow from printing a URL at the end of each run."""
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-
-
-def tracking_uri() -> str:
-    """Return the user's tracking URI. The default is the file `mlflow.db` in the working directory.
-
-    The path of a SQLite file is made absolute, so that `sync` works in every directory.
-    """
-    if mlflow.is_tracking_uri_set():
-        return absolute_url(str(mlflow.get_tracking_uri()))
-    return sqlite_url(Path("mlflow.db"))
 
 
 def with_password(uri: str) -> str:
@@ -111,11 +71,6 @@ def with_password(uri: str) -> str:
         f"the password of {uri} is not stored: set MLFLOW_TRACKING_URI to the URI with its "
         f"password, or set {user}{names[0]}"
     )
-
-
-def store_environment() -> dict[str, str]:
-    """Return the environment variables with the address and the credentials of the store."""
-    return {name: os.environ[name] for name in os.environ if name.startswith("MLFLOW_TRACKING_")}
 
 
 @contextlib.contextmanager

@@ -53,10 +53,19 @@ class HelperProcess:
 
     def call(self, task: Any) -> WorkerEvent:
         """Run a task and wait for its end. Return a `death` event if the process has ended."""
+        self.send(task)
+        return self.receive()
+
+    def send(self, task: Any) -> None:
+        """Start a task, and do not wait for its end. The next call must be `receive`."""
         self._is_busy = True
-        try:
+        with contextlib.suppress(OSError, ValueError):  # `receive` reports that the process ended
             self._requests.write(pickle.dumps(task))
             self._requests.flush()
+
+    def receive(self) -> WorkerEvent:
+        """Wait for the end of the task. Return a `death` event if the process has ended."""
+        try:
             event: WorkerEvent = pickle.load(self._replies)  # noqa: S301 - from our own process
         except (EOFError, OSError, ValueError, pickle.UnpicklingError):
             return WorkerEvent(kind="death", reason="the helper process has ended")
@@ -83,7 +92,8 @@ def serve(setup: str) -> None:
     """Run the tasks from standard input until this pipe is closed. Called in a helper process."""
     end_with_parent_process()
     open_closed_streams()
-    with os.fdopen(os.dup(1), "wb") as replies, contextlib.suppress(EOFError, OSError):
+    # If this process has lost its parent process, closing `replies` also raises an OSError.
+    with contextlib.suppress(EOFError, OSError), os.fdopen(os.dup(1), "wb") as replies:
         os.dup2(2, 1)  # printed text must not be mixed with the replies
 
         def set_up() -> Work:

@@ -26,8 +26,6 @@ from pipeline.records.evaluation import Coverage, EvaluationReport, read_report,
 from pipeline.records.manifest import check_files, forget_files, record_files
 from pipeline.records.predictions import write_predictions
 from pipeline.report.images import FIGURE_FOLDERS
-from pipeline.tracking.existing_runs import log_evaluation
-from pipeline.tracking.mirror import deliver_rest
 from pipeline.workflows.features import (
     check_columns,
     column_values,
@@ -99,6 +97,8 @@ def evaluate_run(
         log_report(run, run_log, evaluation.report)
         if run.report_path.exists():
             _visualize(run, run_log, split)
+        from pipeline.tracking.mirror import deliver_rest  # this imports MLflow
+
         return dataclasses.replace(evaluation, undelivered=deliver_rest(run))
 
 
@@ -122,6 +122,8 @@ def evaluate_model(
     target = RunDirectory(output_dir.absolute())
     evaluation, features = _evaluate(trained, data, split=split, by=by, target=target)
     paths = {"": evaluation.report_path, "predictions": target.predictions_path(split)}
+    from pipeline.tracking.existing_runs import log_evaluation  # this imports MLflow
+
     undelivered = log_evaluation(
         model_uri,
         paths,

@@ -21,9 +21,9 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import RunLog, read_events
 from pipeline.core.urls import hide_passwords
 from pipeline.tracking.background import BackgroundMirror, Untracked, mirrored, system_metrics
-from pipeline.tracking.project_run import has_given_name
+from pipeline.tracking.mlflow_settings import configure_mlflow, tracking_uri
 from pipeline.tracking.run_link import new_link, note_link, read_link, write_link
-from pipeline.tracking.store import configure_mlflow, tracking_uri
+from pipeline.tracking.tracking_process import TrackingProcess
 
 _MAX_CHARTED_STEPS: Final = 2000
 """Maximum number of steps that are sent to an MLflow run. The run directory has all steps."""
@@ -51,12 +51,14 @@ def open_session(
     num_steps: int,
     run_name: str = "",
     parent: RunDirectory | None = None,
+    tracking: TrackingProcess | None = None,
 ) -> Iterator[Session]:
     """Open a run. Log the description at the start and the status at the end, even after errors.
 
     If the expected number of steps `num_steps` is large, only every n-th step is sent to
     MLflow. `run_name` is the name of a new MLflow run; `config.tracking.run_name` has priority,
     except in a nested run. If the run is nested, the session of `parent` must be open.
+    `tracking` is the process that sends the run to MLflow; by default this process.
     """
     with run.locked():
         run_log = RunLog(run.run_log_path)
@@ -66,11 +68,13 @@ def open_session(
             name = own_name or run_name or default_run_name(config)
             # `mlflow run` has already created the MLflow run, with a name that says nothing.
             existing = "" if parent else os.environ.get("MLFLOW_RUN_ID", "")
-            if existing and (own_name or not has_given_name(existing)):
+            if existing and (own_name or not _has_given_name(existing)):
                 new_name = name
             _link_to_mlflow(run, config, name, num_steps=num_steps, parent=parent)
         patience = config.tracking.patience_seconds
-        with mirrored(run, is_nested=parent is not None, patience_seconds=patience) as mirror:
+        with mirrored(
+            run, is_nested=parent is not None, patience_seconds=patience, process=tracking
+        ) as mirror:
             session = Session(
                 run=run, config=config, run_log=run_log, wake_mirror=mirror.wake, mirror=mirror
             )
@@ -156,6 +160,12 @@ def _link_to_mlflow(
     (note_link if link.run_id else write_link)(run.tracking_path, link)
 
 
+def _has_given_name(run_id: str) -> bool:
+    from pipeline.tracking.project_run import has_given_name  # this imports MLflow
+
+    return has_given_name(run_id)
+
+
 def _is_described(run: RunDirectory) -> bool:
     """Return True if the run log contains the last event of `_describe`."""
     return run.environment_path.exists() and any(
@@ -189,7 +199,6 @@ def _describe(session: Session, new_name: str) -> None:
         tags["mlflow.note.content"] = session.config.description
     session.run_log.log_tags(tags)
     session.run_log.log_artifacts(["config.yaml", "environment.json"])
-    session.wake_mirror()
 
 
 def _git_state() -> dict[str, Any]:

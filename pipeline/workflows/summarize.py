@@ -18,8 +18,8 @@ from pipeline.evaluation.run_summary import RunSummary, summarize_predictions
 from pipeline.evaluation.summary_table import FORMATS, render
 from pipeline.metrics.regression import METRICS
 from pipeline.tracking.existing_runs import download_run, find_runs, local_run_directory
+from pipeline.tracking.mlflow_settings import hide_run_urls
 from pipeline.tracking.run_link import read_link
-from pipeline.tracking.store import hide_run_urls
 from pipeline.workflows.compare import read_run_predictions
 from pipeline.workflows.session import open_session
 

@@ -31,8 +31,7 @@ from pipeline.records.data_description import read_data
 from pipeline.records.epochs import epoch_records
 from pipeline.records.evaluation import EvaluationReport, read_report
 from pipeline.records.manifest import check_files
-from pipeline.tracking.check_store import check_store
-from pipeline.tracking.mirror import deliver_rest
+from pipeline.tracking.tracking_process import TrackingProcess
 from pipeline.training.checkpoint import load_initial, remove_initial
 from pipeline.training.checks import check_keras_settings, check_tensorboard, check_trainable
 from pipeline.training.fit import build_history
@@ -91,17 +90,20 @@ def run_training(
     network: keras.Model | None = None,
     features: FeatureSet | None = None,
     run_name: str = "",
+    tracking: TrackingProcess | None = None,
 ) -> TrainingRun:
     """Train and evaluate a model in a new run directory.
 
     All inputs are checked before the run directory is created. By default, the directory is under
     `runs/`, the model is built from `config.model`, and the features are read from `config.data`.
     If `output` is given, the trained model is also saved to this path. `run_name` is the name of
-    the MLflow run if `config.tracking.run_name` is empty.
+    the MLflow run if `config.tracking.run_name` is empty. `tracking` is the process
+    that tracks the run; by default this process.
 
     Raises:
         PipelineError: If an input is not valid.
     """
+    tracking = tracking or TrackingProcess()
     check_keras_settings()
     if output is not None:
         check_model_path(output)
@@ -119,7 +121,7 @@ def run_training(
         held_out = experiment.split.train
     check_columns(features, config.evaluation.by, held_out)
     if config.tracking.enabled:
-        check_store(config.tracking.experiment)
+        tracking.check_store(config.tracking.experiment)
     keras.utils.set_random_seed(config.seed)
     if network is None:
         network = build_for(config, features)
@@ -134,7 +136,7 @@ def run_training(
     except BaseException:
         shutil.rmtree(run.path, ignore_errors=True)
         raise
-    return _train(run, experiment, network, output)
+    return _train(run, experiment, network, output, tracking)
 
 
 def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun:
@@ -192,13 +194,19 @@ def build_for(config: ExperimentConfig, features: FeatureSet) -> keras.Model:
 
 
 def _train(
-    run: RunDirectory, experiment: Experiment, network: keras.Model, output: Path | None
+    run: RunDirectory,
+    experiment: Experiment,
+    network: keras.Model,
+    output: Path | None,
+    tracking: TrackingProcess | None = None,
 ) -> TrainingRun:
     try:
         if experiment.config.training.num_folds:
+            if tracking:
+                tracking.close()
             outcome = cross_validate(run, experiment, network)
         else:
-            outcome = train_single(run, experiment, network)
+            outcome = train_single(run, experiment, network, tracking=tracking)
         if warning := read_calibration(
             run.calibration_path, experiment.features.trait_names
         ).warning:
@@ -226,6 +234,8 @@ def _read_finished(run: RunDirectory, experiment: Experiment, output: Path | Non
     # directory, locking raises an error, so the weights remain.
     with contextlib.suppress(RunError), run.locked():
         remove_initial(run)
+    from pipeline.tracking.mirror import deliver_rest  # this imports MLflow
+
     events = effective_events(read_events(run.run_log_path))
     return _training_run(
         *(run, experiment, load_model(run.model_path), output),

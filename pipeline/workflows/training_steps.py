@@ -44,6 +44,7 @@ from pipeline.records.summary import Summary, read_summary, write_summary
 from pipeline.records.time_logs import TIME_FILE
 from pipeline.report.images import FIGURE_FOLDERS
 from pipeline.tracking.descriptions import describe_report, join_paragraphs
+from pipeline.tracking.tracking_process import TrackingProcess
 from pipeline.training.attention_entropy import MAX_CLIPS, attention_callbacks
 from pipeline.training.checkpoint import remove_initial, save_initial
 from pipeline.training.fit import FitHooks, FitResult, fit
@@ -129,6 +130,7 @@ def train_single(
     parent: RunDirectory | None = None,
     hooks: FitHooks | None = None,
     tags: Mapping[str, Any] | None = None,
+    tracking: TrackingProcess | None = None,
 ) -> Outcome:
     """Train and evaluate a model in a prepared run directory.
 
@@ -141,6 +143,7 @@ def train_single(
             num_steps=experiment.num_steps,
             run_name=experiment.run_name,
             parent=parent,
+            tracking=tracking,
         ) as session,
         DrawingProcesses() as processes,
     ):

@@ -59,8 +59,9 @@ def test_the_main_process_of_a_search_imports_no_tensorflow(repository):
     assert names.isdisjoint({"tensorflow", "keras", "plotly"})
 
 
-def test_a_prediction_with_a_run_directory_imports_no_mlflow(repository):
-    names, _ = imported_by(repository, "-c", "import pipeline.workflows.predict")
+@pytest.mark.parametrize("workflow", ["train", "predict"])
+def test_a_workflow_imports_mlflow_only_when_it_uses_mlflow(workflow, repository):
+    names, _ = imported_by(repository, "-c", f"import pipeline.workflows.{workflow}")
     assert "keras" in names
     assert "mlflow" not in names
 

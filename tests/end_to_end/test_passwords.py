@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.tracking.store import configure_mlflow
+from pipeline.tracking.mlflow_settings import configure_mlflow
 from tests.search.conftest import postgres_url
 from tests.tracking.mlflow_server import Server
 

@@ -16,7 +16,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import OperationalError
 
 from pipeline.config.loading import load_config
-from pipeline.tracking.store import configure_mlflow, open_store
+from pipeline.tracking.mlflow_settings import configure_mlflow
+from pipeline.tracking.store import open_store
 from tests.tracking.mlflow_server import Server
 
 pytestmark = pytest.mark.slow

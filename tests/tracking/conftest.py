@@ -20,8 +20,9 @@ from pipeline.records.calibration import Calibration, write_calibration
 from pipeline.records.data_description import DataDescription, write_data
 from pipeline.tracking.log_model import log_model
 from pipeline.tracking.mirror import Mirror
+from pipeline.tracking.mlflow_settings import configure_mlflow
 from pipeline.tracking.run_link import Link, read_link, write_link
-from pipeline.tracking.store import configure_mlflow, open_store
+from pipeline.tracking.store import open_store
 from tests.tracking.mlflow_server import Server
 
 METRICS = ("accuracy", "mae", "mse", "r2", "pcc", "ccc")

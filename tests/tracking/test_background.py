@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.core.run_log import RunLog, read_events
 from pipeline.tracking.background import BackgroundMirror, mirrored, system_metrics
+from pipeline.tracking.delivery import StoreUnavailableError
 from pipeline.tracking.run_link import read_link
-from pipeline.tracking.store import StoreUnavailableError
 
 CLOSED_PORT = "http://127.0.0.1:9"
 
@@ -49,7 +49,7 @@ def wait_until(condition):
 
 def test_events_soon_after_a_delivery_are_sent_together():
     mirror = FakeMirror()
-    background = BackgroundMirror(mirror, rest_seconds=60)
+    background = BackgroundMirror(lambda: mirror, rest_seconds=60)
     for _ in range(5):
         background.wake()
         wait_until(lambda: mirror.deliveries == 1)
@@ -60,9 +60,21 @@ def test_events_soon_after_a_delivery_are_sent_together():
     assert time.monotonic() - began < 30
 
 
+def test_the_first_delivery_starts_at_a_checkpoint_or_after_its_delay():
+    late, awake = FakeMirror(), FakeMirror()
+    background = BackgroundMirror(lambda: late, delay_seconds=0.01)
+    wait_until(lambda: late.deliveries == 1)
+    background.close()
+    background = BackgroundMirror(lambda: awake, delay_seconds=60)
+    assert awake.deliveries == 0
+    background.wake()
+    wait_until(lambda: awake.deliveries == 1)
+    background.close()
+
+
 def test_a_store_that_hangs_delays_neither_training_nor_closing():
     mirror = HangingMirror()
-    background = BackgroundMirror(mirror)
+    background = BackgroundMirror(lambda: mirror)
     began = time.monotonic()
     for _ in range(1000):
         background.wake()
@@ -75,19 +87,19 @@ def test_a_store_that_hangs_delays_neither_training_nor_closing():
 @pytest.mark.parametrize("num_failures", [0, 2])
 def test_closing_retries_until_all_events_are_delivered(num_failures):
     mirror = FakeMirror(num_failures)
-    assert BackgroundMirror(mirror, retry_seconds=0.01).close() is None
+    assert BackgroundMirror(lambda: mirror, retry_seconds=0.01).close() is None
     assert mirror.deliveries == num_failures + 1
     assert mirror.retries_rejected
 
 
 def test_closing_returns_the_reason_after_its_time_limit():
     mirror = FakeMirror(num_failures=999)
-    assert BackgroundMirror(mirror, retry_seconds=0.01).close(seconds=0.2) == "gone"
+    assert BackgroundMirror(lambda: mirror, retry_seconds=0.01).close(seconds=0.2) == "gone"
 
 
 def test_closing_does_not_wait_for_a_store_that_was_down_before():
     mirror = FakeMirror(num_failures=999)
-    background = BackgroundMirror(mirror, retry_seconds=60)
+    background = BackgroundMirror(lambda: mirror, retry_seconds=60)
     background.wake()
     wait_until(lambda: mirror.deliveries == 1)
     began = time.monotonic()
@@ -112,7 +124,7 @@ def test_a_signal_ends_the_wait_and_the_sync_command_is_shown(make_run, caplog, 
 
 def test_an_outage_is_logged_once_and_the_delivery_continues_afterwards(caplog):
     mirror = FakeMirror(num_failures=3)
-    background = BackgroundMirror(mirror, retry_seconds=0.01)
+    background = BackgroundMirror(lambda: mirror, retry_seconds=0.01)
     with caplog.at_level(logging.WARNING):
         background.wake()
         wait_until(lambda: mirror.deliveries >= 4)
@@ -151,7 +163,7 @@ def test_an_incomplete_delivery_is_reported_with_the_sync_command(make_run, capl
 
 def test_a_run_that_a_signal_has_ended_waits_a_few_seconds_only(make_run, monkeypatch, caplog):
     mirror = HangingMirror()
-    monkeypatch.setattr("pipeline.tracking.background.Mirror", lambda run, warns: mirror)
+    monkeypatch.setattr("pipeline.tracking.mirror.Mirror", lambda run, warns: mirror)
     monkeypatch.setattr("pipeline.tracking.background._SHORT_WAIT_SECONDS", 0.2)
     with pytest.raises(KeyboardInterrupt), mirrored(make_run(), patience_seconds=600):
         raise KeyboardInterrupt

@@ -12,9 +12,9 @@ from mlflow.entities import Param
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.run_log import RunLog
+from pipeline.tracking.delivery import DeliveryError, StoreUnavailableError
 from pipeline.tracking.mirror import Mirror, deliver_rest
 from pipeline.tracking.run_link import read_link, write_link
-from pipeline.tracking.store import DeliveryError, StoreUnavailableError
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def wait_for_epoch(client, run, epoch):
 def test_a_killed_server_delays_no_training_and_loses_no_event(
     server, client, run, run_log, log_epoch
 ):
-    background = BackgroundMirror(Mirror(run))
+    background = BackgroundMirror(lambda: Mirror(run))
 
     def train(epochs):
         for epoch in epochs:
@@ -87,7 +87,7 @@ def test_a_stopped_server_delays_no_training_and_loses_no_event(
     server, client, run, run_log, log_epoch, monkeypatch
 ):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    background = BackgroundMirror(Mirror(run), is_nested=True)
+    background = BackgroundMirror(lambda: Mirror(run), is_nested=True)
     log_epoch(run_log, 1)
     background.wake()
     run_id = wait_for_epoch(client, run, 1)

@@ -5,50 +5,25 @@ import sys
 import threading
 import time
 
-import mlflow
 import pytest
 import sqlalchemy.exc
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from pipeline.core.urls import sqlite_path
-from pipeline.tracking.store import (
-    call_within,
-    configure_mlflow,
-    local_store,
-    open_store,
-    tracking_uri,
-    with_password,
-)
+from pipeline.tracking.mlflow_settings import tracking_uri
+from pipeline.tracking.store import call_within, local_store, open_store, with_password
 
 OPEN_STORE = """
 import sys
-from pipeline.tracking.store import configure_mlflow, open_store
+from pipeline.tracking.mlflow_settings import configure_mlflow
+from pipeline.tracking.store import open_store
 
 configure_mlflow()
 client = open_store(sys.argv[1])
 run = client.create_run("0", run_name=sys.argv[2])
 client.log_metric(run.info.run_id, "value", 1.0)
 """
-
-
-@pytest.mark.parametrize(
-    ("setting", "expected"),
-    [
-        (None, "sqlite:///{}/mlflow.db"),
-        ("sqlite:///team/mlflow.db", "sqlite:///{}/team/mlflow.db"),
-        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
-        ("postgresql://host/mlflow", "postgresql://host/mlflow"),
-    ],
-)
-def test_the_tracking_uri_is_the_setting_with_an_absolute_path(
-    setting, expected, tmp_path, monkeypatch
-):
-    if setting:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", setting)
-    assert tracking_uri() == expected.format(tmp_path)
-    mlflow.set_tracking_uri("http://127.0.0.1:1234")
-    assert tracking_uri() == "http://127.0.0.1:1234"
 
 
 @pytest.mark.parametrize("name", ["job%41", "a%20b", "a?b", "a#b"])
@@ -106,14 +81,6 @@ def test_a_missing_password_is_an_error(uri, monkeypatch):
     with pytest.raises(MlflowException, match="MLFLOW_TRACKING_USERNAME") as error:
         with_password(STORED)
     assert "s3cret" not in str(error.value)
-
-
-def test_calls_fail_fast_unless_the_user_sets_another_limit(monkeypatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
-    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
-    configure_mlflow()
-    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
-    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
 
 
 def test_a_database_that_is_down_is_an_error_within_seconds():

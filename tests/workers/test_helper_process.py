@@ -83,6 +83,15 @@ def test_a_helper_ends_silently_with_its_parent(repository, tmp_path, number):
     assert err.count("Traceback") == (number == signal.SIGINT)
 
 
+def test_a_helper_that_is_busy_ends_silently_with_its_parent(repository, tmp_path):
+    end = "helper.send('slow'); print('sent', flush=True); time.sleep(60)"
+    program, _ = start(repository, tmp_path, end)
+    assert program.stdout.readline() == "sent\n"
+    os.killpg(program.pid, signal.SIGKILL)
+    _, err = program.communicate(timeout=30)  # this waits for the helper, which has the same stderr
+    assert err == ""
+
+
 def test_a_script_without_a_main_guard_runs_once(repository, tmp_path):
     program, helper = start(repository, tmp_path, "print('end')")
     with program:
