@@ -5,20 +5,32 @@ best epochs of the folds. Because no clips are held out, the final model has no 
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import logging
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import keras
 import numpy as np
+import psutil
+import rich.console
+import tensorflow as tf
 
 from pipeline.config.schema import ExperimentConfig
+from pipeline.core.cores import num_usable_cores
+from pipeline.core.progress_lines import ProgressLines
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import read_last_status
 from pipeline.data.splits import Split, split_folds
 from pipeline.evaluation.baselines import load_baselines
 from pipeline.models.persistence import load_model
 from pipeline.records.manifest import check_files
+from pipeline.records.summary import Summary, read_summary
 from pipeline.training.checkpoint import load_initial, remove_initial
 from pipeline.training.fit import FitHooks
+from pipeline.workers.helper_group import HelperGroup
 from pipeline.workflows.scoring import Scores, concatenate_scores, score
 from pipeline.workflows.session import open_session
 from pipeline.workflows.training_steps import (
@@ -28,44 +40,120 @@ from pipeline.workflows.training_steps import (
     finalize_run,
     fit_network,
     log_experiment,
-    read_best_epoch,
     train_nested,
 )
 
+_MAX_PROCESSES: Final = 4
+_PROCESS_BYTES: Final = 700_000_000
+"""Memory of a process that trains a small model, mostly for TensorFlow."""
 
-def cross_validate(run: RunDirectory, experiment: Experiment, network: keras.Model) -> Outcome:
-    """Train one model per fold, evaluate all out-of-fold scores, and train the final model.
 
-    `network` is trained once per fold and once on all clips, each time from its initial weights.
-    Thus its functions are traced only once. The models of finished folds are not trained again.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoldResult:
+    """Result of a fold."""
+
+    scores: Scores
+    """Scores of the held-out clips."""
+    summary: Summary
+
+
+class FoldTrainer:
+    """Trains the folds of a cross-validation with one network, whose functions are traced once.
+
+    Args:
+        run: Directory of the cross-validation. Its session must be open, in any process.
+        experiment: Inputs of the cross-validation.
+        network: Network that is trained once per fold, each time from its initial weights.
+        shows_progress: Whether a progress bar is shown.
     """
 
-    def reset() -> keras.Model:
-        load_initial(run, network)
-        return network
+    def __init__(
+        self,
+        run: RunDirectory,
+        experiment: Experiment,
+        network: keras.Model,
+        *,
+        shows_progress: bool = True,
+    ) -> None:
+        self._run = run
+        self._experiment = dataclasses.replace(experiment, config=_fold_config(experiment.config))
+        self._network = network
+        self._splits = split_into_folds(experiment)
+        self.hooks: Final = FitHooks(shows_progress=shows_progress)
 
-    folds = split_into_folds(experiment)
-    hooks = FitHooks()
+    @property
+    def numbers(self) -> range:
+        """Numbers of the folds, from 1."""
+        return range(1, len(self._splits) + 1)
+
+    def reset(self) -> keras.Model:
+        """Return the network with its initial weights."""
+        load_initial(self._run, self._network)
+        return self._network
+
+    def is_finished(self, number: int) -> bool:
+        """Return True if the model of a fold is trained and evaluated."""
+        return read_last_status(self._directory(number)) == "FINISHED"
+
+    def train(self, number: int) -> FoldResult:
+        """Train the model of a fold, if necessary, and score its held-out clips."""
+        run = self._directory(number)
+        fold = dataclasses.replace(
+            self._experiment, split=self._splits[number - 1], run_name=run.path.name
+        )
+        if self.is_finished(number):
+            check_files(run, run.baselines_path)
+            network = load_model(run.model_path)
+            baselines = load_baselines(run.baselines_path)
+            scores: Scores | None = score(network, baselines, fold.features, fold.split.validation)
+        else:
+            outcome = train_nested(run, fold, parent=self._run, build=self.reset, hooks=self.hooks)
+            scores = outcome.scores
+        if scores is None:
+            raise AssertionError("a fold always has held-out clips")
+        check_files(run, run.summary_path)
+        return FoldResult(scores=scores, summary=read_summary(run.summary_path))
+
+    def _directory(self, number: int) -> RunDirectory:
+        return RunDirectory(self._run.folds_dir / f"fold-{number}")
+
+
+def cross_validate(
+    run: RunDirectory, experiment: Experiment, network: keras.Model, *, is_loadable: bool
+) -> Outcome:
+    """Train one model per fold, evaluate all out-of-fold scores, and train the final model.
+
+    The models of finished folds are not trained again. Several processes train the folds at the
+    same time, with the same results as one process. There are as many processes as usable cores,
+    but at most four, and at most one per unfinished fold. A helper process needs 0.7 GB of memory,
+    and the size of the features if `training.cache` is `memory`. The helper processes may need at
+    most half of the available memory. If TensorFlow can use a GPU, or `is_loadable` is False, this
+    process trains all folds.
+
+    Args:
+        run: Prepared directory of the run.
+        experiment: Inputs of the run.
+        network: Model with its initial weights. It becomes the final model.
+        is_loadable: Whether another process can load the network from the run directory. This is
+            uncertain for a network of the user, because its classes may be missing there.
+    """
+    trainer = FoldTrainer(run, experiment, network)
     with open_session(
         run,
         experiment.config,
-        num_steps=experiment.num_steps * (len(folds) + 1),
+        num_steps=experiment.num_steps * (len(trainer.numbers) + 1),
         run_name=experiment.run_name,
     ) as session:
-        fold_scores, best_epochs = [], []
-        for number, split in enumerate(folds, start=1):
-            name = f"fold-{number}"
-            config = _fold_config(experiment.config)
-            fold = dataclasses.replace(experiment, split=split, config=config, run_name=name)
-            fold_run = RunDirectory(run.folds_dir / name)
-            scores, best_epoch = _train_fold(fold_run, fold, reset, hooks, parent=run)
-            fold_scores.append(scores)
-            best_epochs.append(best_epoch)
-        scores = concatenate_scores(fold_scores)
+        num_unfinished = sum(not trainer.is_finished(number) for number in trainer.numbers)
+        num_helpers = _num_helpers(experiment, num_unfinished) if is_loadable else 0
+        folds = _train_folds(run, trainer, num_helpers)
+        scores = concatenate_scores([fold.scores for fold in folds])
+        best_epochs = [fold.summary.best_epoch for fold in folds]
         config = for_all_clips(experiment.config, best_epochs)
         final = dataclasses.replace(experiment, config=config)
-        reset()
+        trainer.reset()
         random_layers = log_experiment(session, final, network)
+        hooks = trainer.hooks
         if stays_at_start(best_epochs):
             hooks = dataclasses.replace(hooks, start="final")
         result, _ = fit_network(session, final, network, hooks)
@@ -115,25 +203,48 @@ def stays_at_start(best_epochs: Sequence[int]) -> bool:
     return round(float(np.median(best_epochs))) == 0
 
 
-def _train_fold(
-    run: RunDirectory,
-    fold: Experiment,
-    reset: Callable[[], keras.Model],
-    hooks: FitHooks,
-    *,
-    parent: RunDirectory,
-) -> tuple[Scores, int]:
-    """Return the held-out scores and the best epoch of a fold. Train its model if necessary."""
-    if read_last_status(run) == "FINISHED":
-        check_files(run, run.baselines_path)
-        network = load_model(run.model_path)
-        baselines = load_baselines(run.baselines_path)
-        scores = score(network, baselines, fold.features, fold.split.validation)
-        return scores, read_best_epoch(run)
-    outcome = train_nested(run, fold, parent=parent, build=reset, hooks=hooks)
-    if outcome.scores is None:
-        raise AssertionError("a fold always has held-out clips")
-    return outcome.scores, outcome.fit.best_epoch
+def _num_helpers(experiment: Experiment, num_unfinished: int) -> int:
+    """Return the number of helper processes; see `cross_validate`."""
+    if tf.config.get_visible_devices("GPU"):
+        return 0
+    num_bytes = _PROCESS_BYTES
+    if experiment.config.training.cache == "memory":
+        streams = experiment.features.streams.values()
+        num_bytes += sum(4 * math.prod(stream.shape) for stream in streams)  # float32
+    fitting = psutil.virtual_memory().available // 2 // num_bytes
+    return max(0, min(num_usable_cores() - 1, num_unfinished - 1, _MAX_PROCESSES - 1, fitting))
+
+
+def _train_folds(run: RunDirectory, trainer: FoldTrainer, num_helpers: int) -> list[FoldResult]:
+    """Train the folds in this process and in helper processes; return their results in order."""
+    console = rich.console.Console(stderr=True)
+    lines = ProgressLines(console)
+
+    def show(number: int, reply: tuple[FoldResult, list[tuple[str, int, str]]]) -> None:
+        fold, messages = reply
+        for name, level, text in messages:
+            logging.getLogger(name).log(level, "%s", text)
+        if console.is_terminal or lines.is_due:
+            summary = fold.summary
+            best = f"best epoch {summary.best_epoch}/{summary.num_epochs}"
+            value = f"{summary.monitor} {summary.best_value:.4f}"
+            lines.print(f"fold {number}  {best}  {value}")
+
+    with HelperGroup() as helpers:
+        threads = tf.config.threading
+        helpers.add_processes(
+            num_helpers,
+            "pipeline.workflows.fold_worker:build_fold_work",
+            *(run.path, sys.argv),
+            (
+                threads.get_intra_op_parallelism_threads(),
+                threads.get_inter_op_parallelism_threads(),
+            ),
+        )
+        results = helpers.map(
+            lambda number: (trainer.train(number), []), trainer.numbers, on_result=show
+        )
+    return [fold for fold, _ in results.values()]
 
 
 def _fold_config(config: ExperimentConfig) -> ExperimentConfig:
