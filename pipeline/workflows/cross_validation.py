@@ -9,7 +9,6 @@ import logging
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import keras
@@ -22,16 +21,10 @@ from pipeline.config.schema import ExperimentConfig
 from pipeline.core.cores import num_usable_cores
 from pipeline.core.progress_lines import ProgressLines
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.run_log import read_last_status
-from pipeline.data.splits import Split, split_folds
-from pipeline.evaluation.baselines import load_baselines
-from pipeline.models.persistence import load_model
-from pipeline.records.manifest import check_files
-from pipeline.records.summary import Summary, read_summary
-from pipeline.training.checkpoint import load_initial, remove_initial
-from pipeline.training.fit import FitHooks
+from pipeline.training.checkpoint import remove_initial
 from pipeline.workers.helper_group import HelperGroup
-from pipeline.workflows.scoring import Scores, concatenate_scores, score
+from pipeline.workflows.folds import FoldResult, FoldTrainer
+from pipeline.workflows.scoring import concatenate_scores
 from pipeline.workflows.session import open_session
 from pipeline.workflows.training_steps import (
     Experiment,
@@ -40,82 +33,11 @@ from pipeline.workflows.training_steps import (
     finalize_run,
     fit_network,
     log_experiment,
-    train_nested,
 )
 
 _MAX_PROCESSES: Final = 4
 _PROCESS_BYTES: Final = 700_000_000
 """Memory of a process that trains a small model, mostly for TensorFlow."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FoldResult:
-    """Result of a fold."""
-
-    scores: Scores
-    """Scores of the held-out clips."""
-    summary: Summary
-
-
-class FoldTrainer:
-    """Trains the folds of a cross-validation with one network, whose functions are traced once.
-
-    Args:
-        run: Directory of the cross-validation. Its session must be open, in any process.
-        experiment: Inputs of the cross-validation.
-        network: Network that is trained once per fold, each time from its initial weights.
-        shows_progress: Whether a progress bar is shown.
-    """
-
-    def __init__(
-        self,
-        run: RunDirectory,
-        experiment: Experiment,
-        network: keras.Model,
-        *,
-        shows_progress: bool = True,
-    ) -> None:
-        self._run = run
-        self._experiment = dataclasses.replace(experiment, config=_fold_config(experiment.config))
-        self._network = network
-        self._splits = split_into_folds(experiment)
-        self.hooks: Final = FitHooks(shows_progress=shows_progress)
-
-    @property
-    def numbers(self) -> range:
-        """Numbers of the folds, from 1."""
-        return range(1, len(self._splits) + 1)
-
-    def reset(self) -> keras.Model:
-        """Return the network with its initial weights."""
-        load_initial(self._run, self._network)
-        return self._network
-
-    def is_finished(self, number: int) -> bool:
-        """Return True if the model of a fold is trained and evaluated."""
-        return read_last_status(self._directory(number)) == "FINISHED"
-
-    def train(self, number: int) -> FoldResult:
-        """Train the model of a fold, if necessary, and score its held-out clips."""
-        run = self._directory(number)
-        fold = dataclasses.replace(
-            self._experiment, split=self._splits[number - 1], run_name=run.path.name
-        )
-        if self.is_finished(number):
-            check_files(run, run.baselines_path)
-            network = load_model(run.model_path)
-            baselines = load_baselines(run.baselines_path)
-            scores: Scores | None = score(network, baselines, fold.features, fold.split.validation)
-        else:
-            outcome = train_nested(run, fold, parent=self._run, build=self.reset, hooks=self.hooks)
-            scores = outcome.scores
-        if scores is None:
-            raise AssertionError("a fold always has held-out clips")
-        check_files(run, run.summary_path)
-        return FoldResult(scores=scores, summary=read_summary(run.summary_path))
-
-    def _directory(self, number: int) -> RunDirectory:
-        return RunDirectory(self._run.folds_dir / f"fold-{number}")
 
 
 def cross_validate(
@@ -145,7 +67,7 @@ def cross_validate(
         run_name=experiment.run_name,
     ) as session:
         num_unfinished = sum(not trainer.is_finished(number) for number in trainer.numbers)
-        num_helpers = _num_helpers(experiment, num_unfinished) if is_loadable else 0
+        num_helpers = count_helpers(experiment, num_unfinished) if is_loadable else 0
         folds = _train_folds(run, trainer, num_helpers)
         scores = concatenate_scores([fold.scores for fold in folds])
         best_epochs = [fold.summary.best_epoch for fold in folds]
@@ -163,18 +85,16 @@ def cross_validate(
     return Outcome(fit=result, scores=scores, report=report, undelivered=session.mirror.undelivered)
 
 
-def split_into_folds(experiment: Experiment) -> tuple[Split, ...]:
-    """Split the training clips of an experiment into folds.
-
-    Raises:
-        SplitError: If there are fewer groups than folds.
-    """
-    return split_folds(
-        experiment.features.groups,
-        num_folds=experiment.config.training.num_folds,
-        seed=experiment.config.split_seed,
-        rows=experiment.split.train,
-    )
+def count_helpers(experiment: Experiment, num_unfinished: int) -> int:
+    """Return the number of helper processes for `num_unfinished` folds; see `cross_validate`."""
+    if tf.config.get_visible_devices("GPU"):
+        return 0
+    num_bytes = _PROCESS_BYTES
+    if experiment.config.training.cache == "memory":
+        streams = experiment.features.streams.values()
+        num_bytes += sum(4 * math.prod(stream.shape) for stream in streams)  # float32
+    fitting = psutil.virtual_memory().available // 2 // num_bytes
+    return max(0, min(num_usable_cores() - 1, num_unfinished - 1, _MAX_PROCESSES - 1, fitting))
 
 
 def for_all_clips(config: ExperimentConfig, best_epochs: Sequence[int]) -> ExperimentConfig:
@@ -201,18 +121,6 @@ def stays_at_start(best_epochs: Sequence[int]) -> bool:
     no epoch was clearly better than the ridge regression that the models started with.
     """
     return round(float(np.median(best_epochs))) == 0
-
-
-def _num_helpers(experiment: Experiment, num_unfinished: int) -> int:
-    """Return the number of helper processes; see `cross_validate`."""
-    if tf.config.get_visible_devices("GPU"):
-        return 0
-    num_bytes = _PROCESS_BYTES
-    if experiment.config.training.cache == "memory":
-        streams = experiment.features.streams.values()
-        num_bytes += sum(4 * math.prod(stream.shape) for stream in streams)  # float32
-    fitting = psutil.virtual_memory().available // 2 // num_bytes
-    return max(0, min(num_usable_cores() - 1, num_unfinished - 1, _MAX_PROCESSES - 1, fitting))
 
 
 def _train_folds(run: RunDirectory, trainer: FoldTrainer, num_helpers: int) -> list[FoldResult]:
@@ -245,12 +153,3 @@ def _train_folds(run: RunDirectory, trainer: FoldTrainer, num_helpers: int) -> l
             lambda number: (trainer.train(number), []), trainer.numbers, on_result=show
         )
     return [fold for fold, _ in results.values()]
-
-
-def _fold_config(config: ExperimentConfig) -> ExperimentConfig:
-    return dataclasses.replace(
-        config,
-        training=dataclasses.replace(config.training, num_folds=0),
-        tracking=config.tracking.unregistered(),
-        evaluation=dataclasses.replace(config.evaluation, figures=False),
-    )

@@ -20,7 +20,7 @@ Message = tuple[str, int, str]
 def build_fold_work(
     run_dir: Path, command: Sequence[str], num_threads: tuple[int, int]
 ) -> Callable[[int], Any]:
-    """Return a function that trains one fold; see `cross_validation.FoldTrainer.train`.
+    """Return a function that trains one fold; see `folds.FoldTrainer`.
 
     The function also returns the messages that were logged meanwhile.
 
@@ -40,7 +40,7 @@ def build_fold_work(
     tf.config.threading.set_inter_op_parallelism_threads(between)
     tf.config.set_visible_devices([], "GPU")  # as in the main process
     from pipeline.tracking.store import hide_run_urls
-    from pipeline.workflows.cross_validation import FoldTrainer
+    from pipeline.workflows.folds import FoldTrainer
     from pipeline.workflows.prepared_run import initial_network, load_experiment
 
     hide_run_urls()

@@ -32,7 +32,7 @@ from pipeline.tracking.mirror import deliver_rest
 from pipeline.training.checkpoint import remove_initial
 from pipeline.training.checks import check_keras_settings, check_tensorboard, check_trainable
 from pipeline.training.fit import build_history
-from pipeline.workflows.cross_validation import cross_validate, split_into_folds
+from pipeline.workflows.cross_validation import cross_validate
 from pipeline.workflows.features import (
     check_columns,
     check_labels_vary,
@@ -41,6 +41,7 @@ from pipeline.workflows.features import (
     select_used_streams,
     with_absolute_paths,
 )
+from pipeline.workflows.folds import split_into_folds
 from pipeline.workflows.new_run import new_split
 from pipeline.workflows.prepared_run import initial_network, load_experiment
 from pipeline.workflows.scoring import check_outputs, check_shapes
