@@ -68,6 +68,9 @@ class LabelledBatches:
         gather = self._from_memory() if self._cache == "memory" else self._from_disk
         options = tf.data.Options()
         options.deterministic = True
+        # Nothing is tuned here. The thread that tunes would delay the end of a fit by seconds:
+        # the deletion of an iterator waits until this thread wakes up.
+        options.autotune.enabled = False
         return numbers.map(self._indices).map(gather).prefetch(2).with_options(options)
 
     def _indices(self, number: Any) -> Any:
