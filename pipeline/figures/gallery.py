@@ -111,7 +111,7 @@ def draw_gallery(
     else:
         # Settings of Matplotlib that the user has changed also apply in the other processes.
         settings = {name: rcParams[name] for name in rcParams if name not in _BACKEND_SETTINGS}
-        found = processes.map(
+        found = processes.draw(
             draw, specs, pickle.dumps((inputs, output_dir, formats, style, settings))
         )
     results = [(specs[name], values) for name, values in found.items()]

@@ -5,21 +5,26 @@ best epochs of the folds. Because no clips are held out, the final model has no 
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import logging
+import math
+import sys
+from collections.abc import Sequence
+from typing import Final
 
 import keras
 import numpy as np
+import psutil
+import rich.console
+import tensorflow as tf
 
 from pipeline.config.schema import ExperimentConfig
+from pipeline.core.cores import num_usable_cores
+from pipeline.core.progress_lines import ProgressLines
 from pipeline.core.run_directory import RunDirectory
-from pipeline.core.run_log import read_last_status
-from pipeline.data.splits import Split, split_folds
-from pipeline.evaluation.baselines import load_baselines
-from pipeline.models.persistence import load_model
-from pipeline.records.manifest import check_files
-from pipeline.training.checkpoint import load_initial, remove_initial
-from pipeline.training.fit import FitHooks
-from pipeline.workflows.scoring import Scores, concatenate_scores, score
+from pipeline.training.checkpoint import remove_initial
+from pipeline.workers.helper_group import HelperGroup
+from pipeline.workflows.folds import FoldResult, FoldTrainer
+from pipeline.workflows.scoring import concatenate_scores
 from pipeline.workflows.session import open_session
 from pipeline.workflows.training_steps import (
     Experiment,
@@ -28,44 +33,49 @@ from pipeline.workflows.training_steps import (
     finalize_run,
     fit_network,
     log_experiment,
-    read_best_epoch,
-    train_nested,
 )
 
+_MAX_PROCESSES: Final = 4
+_PROCESS_BYTES: Final = 700_000_000
+"""Memory of a process that trains a small model, mostly for TensorFlow."""
 
-def cross_validate(run: RunDirectory, experiment: Experiment, network: keras.Model) -> Outcome:
+
+def cross_validate(
+    run: RunDirectory, experiment: Experiment, network: keras.Model, *, is_loadable: bool
+) -> Outcome:
     """Train one model per fold, evaluate all out-of-fold scores, and train the final model.
 
-    `network` is trained once per fold and once on all clips, each time from its initial weights.
-    Thus its functions are traced only once. The models of finished folds are not trained again.
+    The models of finished folds are not trained again. Several processes train the folds at the
+    same time, with the same results as one process. There are as many processes as usable cores,
+    but at most four, and at most one per unfinished fold. A helper process needs 0.7 GB of memory,
+    and the size of the features if `training.cache` is `memory`. The helper processes may need at
+    most half of the available memory. If TensorFlow can use a GPU, or `is_loadable` is False, this
+    process trains all folds.
+
+    Args:
+        run: Prepared directory of the run.
+        experiment: Inputs of the run.
+        network: Model with its initial weights. It becomes the final model.
+        is_loadable: Whether another process can load the network from the run directory. This is
+            uncertain for a network of the user, because its classes may be missing there.
     """
-
-    def reset() -> keras.Model:
-        load_initial(run, network)
-        return network
-
-    folds = split_into_folds(experiment)
-    hooks = FitHooks()
+    trainer = FoldTrainer(run, experiment, network)
     with open_session(
         run,
         experiment.config,
-        num_steps=experiment.num_steps * (len(folds) + 1),
+        num_steps=experiment.num_steps * (len(trainer.numbers) + 1),
         run_name=experiment.run_name,
     ) as session:
-        fold_scores, best_epochs = [], []
-        for number, split in enumerate(folds, start=1):
-            name = f"fold-{number}"
-            config = _fold_config(experiment.config)
-            fold = dataclasses.replace(experiment, split=split, config=config, run_name=name)
-            fold_run = RunDirectory(run.folds_dir / name)
-            scores, best_epoch = _train_fold(fold_run, fold, reset, hooks, parent=run)
-            fold_scores.append(scores)
-            best_epochs.append(best_epoch)
-        scores = concatenate_scores(fold_scores)
+        num_unfinished = sum(not trainer.is_finished(number) for number in trainer.numbers)
+        num_helpers = count_helpers(experiment, num_unfinished) if is_loadable else 0
+        folds = _train_folds(run, trainer, num_helpers)
+        scores = concatenate_scores([fold.scores for fold in folds])
+        best_epochs = [fold.summary.best_epoch for fold in folds]
         config = for_all_clips(experiment.config, best_epochs)
         final = dataclasses.replace(experiment, config=config)
-        reset()
+        trainer.reset()
         random_layers = log_experiment(session, final, network)
+        hooks = trainer.hooks
         if stays_at_start(best_epochs):
             hooks = dataclasses.replace(hooks, start="final")
         result, _ = fit_network(session, final, network, hooks)
@@ -75,18 +85,16 @@ def cross_validate(run: RunDirectory, experiment: Experiment, network: keras.Mod
     return Outcome(fit=result, scores=scores, report=report, undelivered=session.mirror.undelivered)
 
 
-def split_into_folds(experiment: Experiment) -> tuple[Split, ...]:
-    """Split the training clips of an experiment into folds.
-
-    Raises:
-        SplitError: If there are fewer groups than folds.
-    """
-    return split_folds(
-        experiment.features.groups,
-        num_folds=experiment.config.training.num_folds,
-        seed=experiment.config.split_seed,
-        rows=experiment.split.train,
-    )
+def count_helpers(experiment: Experiment, num_unfinished: int) -> int:
+    """Return the number of helper processes for `num_unfinished` folds; see `cross_validate`."""
+    if tf.config.get_visible_devices("GPU"):
+        return 0
+    num_bytes = _PROCESS_BYTES
+    if experiment.config.training.cache == "memory":
+        streams = experiment.features.streams.values()
+        num_bytes += sum(4 * math.prod(stream.shape) for stream in streams)  # float32
+    fitting = psutil.virtual_memory().available // 2 // num_bytes
+    return max(0, min(num_usable_cores() - 1, num_unfinished - 1, _MAX_PROCESSES - 1, fitting))
 
 
 def for_all_clips(config: ExperimentConfig, best_epochs: Sequence[int]) -> ExperimentConfig:
@@ -115,31 +123,33 @@ def stays_at_start(best_epochs: Sequence[int]) -> bool:
     return round(float(np.median(best_epochs))) == 0
 
 
-def _train_fold(
-    run: RunDirectory,
-    fold: Experiment,
-    reset: Callable[[], keras.Model],
-    hooks: FitHooks,
-    *,
-    parent: RunDirectory,
-) -> tuple[Scores, int]:
-    """Return the held-out scores and the best epoch of a fold. Train its model if necessary."""
-    if read_last_status(run) == "FINISHED":
-        check_files(run, run.baselines_path)
-        network = load_model(run.model_path)
-        baselines = load_baselines(run.baselines_path)
-        scores = score(network, baselines, fold.features, fold.split.validation)
-        return scores, read_best_epoch(run)
-    outcome = train_nested(run, fold, parent=parent, build=reset, hooks=hooks)
-    if outcome.scores is None:
-        raise AssertionError("a fold always has held-out clips")
-    return outcome.scores, outcome.fit.best_epoch
+def _train_folds(run: RunDirectory, trainer: FoldTrainer, num_helpers: int) -> list[FoldResult]:
+    """Train the folds in this process and in helper processes; return their results in order."""
+    console = rich.console.Console(stderr=True)
+    lines = ProgressLines(console)
 
+    def show(number: int, reply: tuple[FoldResult, list[tuple[str, int, str]]]) -> None:
+        fold, messages = reply
+        for name, level, text in messages:
+            logging.getLogger(name).log(level, "%s", text)
+        if console.is_terminal or lines.is_due:
+            summary = fold.summary
+            best = f"best epoch {summary.best_epoch}/{summary.num_epochs}"
+            value = f"{summary.monitor} {summary.best_value:.4f}"
+            lines.print(f"fold {number}  {best}  {value}")
 
-def _fold_config(config: ExperimentConfig) -> ExperimentConfig:
-    return dataclasses.replace(
-        config,
-        training=dataclasses.replace(config.training, num_folds=0),
-        tracking=config.tracking.unregistered(),
-        evaluation=dataclasses.replace(config.evaluation, figures=False),
-    )
+    with HelperGroup() as helpers:
+        threads = tf.config.threading
+        helpers.add_processes(
+            num_helpers,
+            "pipeline.workflows.fold_worker:build_fold_work",
+            *(run.path, sys.argv),
+            (
+                threads.get_intra_op_parallelism_threads(),
+                threads.get_inter_op_parallelism_threads(),
+            ),
+        )
+        results = helpers.map(
+            lambda number: (trainer.train(number), []), trainer.numbers, on_result=show
+        )
+    return [fold for fold, _ in results.values()]

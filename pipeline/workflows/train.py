@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import numpy as np
 
-from pipeline.config.loading import load_run_config
 from pipeline.config.schema import ExperimentConfig
 from pipeline.core.errors import RunError
 from pipeline.core.model_path import check_model_path
@@ -22,30 +20,29 @@ from pipeline.core.run_directory import (
 from pipeline.core.run_log import check_run_log, effective_events, read_events, read_last_status
 from pipeline.core.traits import TraitLabel
 from pipeline.data.feature_set import FeatureSet
-from pipeline.data.splits import Split, read_split
 from pipeline.models.build import StreamSpec, build_model
-from pipeline.models.persistence import load_architecture, load_model, save_model
+from pipeline.models.persistence import load_model, save_model
 from pipeline.models.trainability import LayerState, layer_states
 from pipeline.records.calibration import read_calibration
-from pipeline.records.data_description import read_data
 from pipeline.records.epochs import epoch_records
 from pipeline.records.evaluation import EvaluationReport, read_report
 from pipeline.records.manifest import check_files
 from pipeline.tracking.tracking_process import TrackingProcess
-from pipeline.training.checkpoint import load_initial, remove_initial
+from pipeline.training.checkpoint import remove_initial
 from pipeline.training.checks import check_keras_settings, check_tensorboard, check_trainable
 from pipeline.training.fit import build_history
-from pipeline.workflows.cross_validation import cross_validate, split_into_folds
+from pipeline.workflows.cross_validation import cross_validate
 from pipeline.workflows.features import (
     check_columns,
     check_labels_vary,
     log_feature_warnings,
     open_features,
-    recorded_columns,
     select_used_streams,
     with_absolute_paths,
 )
+from pipeline.workflows.folds import split_into_folds
 from pipeline.workflows.new_run import new_split
+from pipeline.workflows.prepared_run import initial_network, load_experiment
 from pipeline.workflows.scoring import check_outputs, check_shapes
 from pipeline.workflows.training_steps import (
     Experiment,
@@ -123,6 +120,7 @@ def run_training(
     if config.tracking.enabled:
         tracking.check_store(config.tracking.experiment)
     keras.utils.set_random_seed(config.seed)
+    is_loadable = network is None
     if network is None:
         network = build_for(config, features)
     choose_layers(network, config)
@@ -136,7 +134,7 @@ def run_training(
     except BaseException:
         shutil.rmtree(run.path, ignore_errors=True)
         raise
-    return _train(run, experiment, network, output, tracking)
+    return _train(run, experiment, network, output, is_loadable=is_loadable, tracking=tracking)
 
 
 def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun:
@@ -155,21 +153,14 @@ def resume_training(run_dir: Path, *, output: Path | None = None) -> TrainingRun
     is_finished = read_last_status(run) == "FINISHED"
     removed = run.initial_path if is_finished else None
     check_files(run, *(path for path in prepared_files(run) if path != removed))
-    config = load_run_config(run.config_path)
+    experiment = load_experiment(run)
+    config = experiment.config
     check_tensorboard(config.training)
-    recorded = read_data(run.data_path)
-    features = open_features(recorded_columns(config.data, recorded))
-    features = select_used_streams(features, config)
-    if recorded.digest != features.digest:
-        raise RunError(
-            f"{run.path}: the features have changed since the run began, so the result would "
-            "differ. Restore the features, or start a new run."
-        )
-    experiment = Experiment(config=config, features=features, split=_stored_split(run, features))
     if is_finished:
         return _read_finished(run, experiment, output)
     keras.utils.set_random_seed(config.seed)
-    return _train(run, experiment, _initial_network(run, config), output)
+    network = initial_network(run, config)
+    return _train(run, experiment, network, output, is_loadable=True)
 
 
 def build_for(config: ExperimentConfig, features: FeatureSet) -> keras.Model:
@@ -198,13 +189,15 @@ def _train(
     experiment: Experiment,
     network: keras.Model,
     output: Path | None,
+    *,
+    is_loadable: bool,
     tracking: TrackingProcess | None = None,
 ) -> TrainingRun:
     try:
         if experiment.config.training.num_folds:
             if tracking:
                 tracking.close()
-            outcome = cross_validate(run, experiment, network)
+            outcome = cross_validate(run, experiment, network, is_loadable=is_loadable)
         else:
             outcome = train_single(run, experiment, network, tracking=tracking)
         if warning := read_calibration(
@@ -268,20 +261,3 @@ def _training_run(
         undelivered=undelivered,
         traits=experiment.features.traits,
     )
-
-
-def _stored_split(run: RunDirectory, features: FeatureSet) -> Split:
-    stored = read_split(run.split_path).set_index("clip_id")["split"]
-    subset = stored.reindex(features.clip_ids).to_numpy()
-    train, validation, test = (
-        np.flatnonzero(subset == name) for name in ("train", "validation", "test")
-    )
-    return Split(train=train, validation=validation, test=test)
-
-
-def _initial_network(run: RunDirectory, config: ExperimentConfig) -> keras.Model:
-    """Return the model of a run with its initial weights."""
-    network = load_architecture(run.architecture_path)
-    load_initial(run, network)
-    choose_layers(network, config)
-    return network

@@ -72,7 +72,7 @@ def test_another_process_draws_some_of_the_figures(inputs, processes, tmp_path):
 
     names = ["train_val_loss", "trait_metrics", "training_dashboard"]
     context = (records_of(inputs), tmp_path, ("png",), SCREEN, {})
-    results = processes.map(draw, names, pickle.dumps(context))
+    results = processes.draw(draw, names, pickle.dumps(context))
     assert list(results) == names
     assert {path.stem for path in tmp_path.rglob("*.png")} == {*names} - {*drawn_here}
     assert len(drawn_here) < len(names)

@@ -1,13 +1,27 @@
 """Set-up functions and tasks that fail, for tests of worker pools. Workers import them."""
 
+import functools
 import os
 import time
+from pathlib import Path
 
 from pipeline.core.errors import WorkerError
 
 
-def set_up():
+def set_up(*folders):
+    """Return the function that does the tasks. A task `waits` shows its end in a folder."""
+    if folders:
+        return functools.partial(wait, Path(folders[0]))
     return work
+
+
+def wait(folder, task):
+    """Write a file at the begin of a task, and another one if the task is interrupted."""
+    (folder / f"{task} begins").touch()
+    try:
+        time.sleep(600)
+    finally:
+        (folder / f"{task} ends").touch()
 
 
 def work(task):

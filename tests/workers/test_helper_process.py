@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
@@ -13,6 +14,13 @@ import pytest
 from pipeline.workers.helper_process import HelperProcess
 
 SETUP = "tests.workers.odd_work:set_up"
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -36,6 +44,24 @@ def test_the_end_of_a_task_is_reported(helper, task, kind):
 def test_a_failed_setup_is_reported_as_a_death(setup, capfd):
     with contextlib.closing(HelperProcess(setup)) as helper:
         assert helper.call("a").kind == "death"
+    assert capfd.readouterr().err == ""
+
+
+def test_the_setup_gets_its_arguments_and_reports_its_end(tmp_path):
+    with contextlib.closing(HelperProcess(SETUP, tmp_path)) as helper:
+        assert helper.wait_for_setup().kind == "result"
+
+
+def test_a_task_of_a_closed_helper_is_interrupted(tmp_path, capfd):
+    helper = HelperProcess(SETUP, tmp_path)
+    events = []
+    thread = threading.Thread(target=lambda: events.append(helper.call("task")))
+    thread.start()
+    wait_until((tmp_path / "task begins").exists)
+    helper.close()
+    thread.join()
+    assert [event.kind for event in events] == ["death"]
+    assert (tmp_path / "task ends").exists()
     assert capfd.readouterr().err == ""
 
 
@@ -71,15 +97,13 @@ def start(repository, tmp_path, end):
     return program, int(program.stdout.readline())
 
 
+@pytest.mark.parametrize("end", ["time.sleep(60)", "helper.call('hangs')"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_helper_ends_silently_with_its_parent(repository, tmp_path, number):
-    program, helper = start(repository, tmp_path, "time.sleep(60)")
+def test_a_helper_ends_silently_with_its_parent(repository, tmp_path, number, end):
+    program, helper = start(repository, tmp_path, end)
     os.killpg(program.pid, number)
     _, err = program.communicate(timeout=30)
-    deadline = time.monotonic() + 20
-    while psutil.pid_exists(helper) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not psutil.pid_exists(helper)
+    wait_until(lambda: not psutil.pid_exists(helper))
     assert err.count("Traceback") == (number == signal.SIGINT)
 
 

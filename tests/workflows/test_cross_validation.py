@@ -19,10 +19,11 @@ def finished(make_config, tmp_path_factory):
 def test_an_interrupted_cross_validation_is_resumed_to_the_same_scores(
     finished, make_config, own_directory, monkeypatch
 ):
-    from pipeline.workflows import cross_validation
+    from pipeline.workflows import cross_validation, folds
     from pipeline.workflows.train import resume_training, run_training
 
-    train, started = cross_validation.train_nested, []
+    monkeypatch.setattr(cross_validation, "num_usable_cores", lambda: 1)
+    train, started = folds.train_nested, []
 
     def interrupt_the_second(run, *args, **kwargs):
         started.append(run.path.name)
@@ -30,7 +31,7 @@ def test_an_interrupted_cross_validation_is_resumed_to_the_same_scores(
             raise KeyboardInterrupt
         return train(run, *args, **kwargs)
 
-    monkeypatch.setattr(cross_validation, "train_nested", interrupt_the_second)
+    monkeypatch.setattr(folds, "train_nested", interrupt_the_second)
     run_dir = own_directory / "run"
     with pytest.raises(KeyboardInterrupt):
         run_training(make_config(training__num_folds=2), run_dir=run_dir)
