@@ -93,7 +93,7 @@ def count_helpers(experiment: Experiment, num_unfinished: int) -> int:
     if experiment.config.training.cache == "memory":
         streams = experiment.features.streams.values()
         num_bytes += sum(4 * math.prod(stream.shape) for stream in streams)  # float32
-    fitting = psutil.virtual_memory().available // 2 // num_bytes
+    fitting = int(psutil.virtual_memory().available) // 2 // num_bytes
     return max(0, min(num_usable_cores() - 1, num_unfinished - 1, _MAX_PROCESSES - 1, fitting))
 
 
