@@ -39,7 +39,7 @@ def build_fold_work(
     tf.config.threading.set_intra_op_parallelism_threads(within)
     tf.config.threading.set_inter_op_parallelism_threads(between)
     tf.config.set_visible_devices([], "GPU")  # as in the main process
-    from pipeline.tracking.store import hide_run_urls
+    from pipeline.tracking.mlflow_settings import hide_run_urls
     from pipeline.workflows.folds import FoldTrainer
     from pipeline.workflows.prepared_run import initial_network, load_experiment
 
