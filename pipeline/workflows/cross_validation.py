@@ -21,6 +21,7 @@ from pipeline.config.schema import ExperimentConfig
 from pipeline.core.cores import num_usable_cores
 from pipeline.core.progress_lines import ProgressLines
 from pipeline.core.run_directory import RunDirectory
+from pipeline.figures.processes import DrawingProcesses
 from pipeline.training.checkpoint import remove_initial
 from pipeline.workers.helper_group import HelperGroup
 from pipeline.workflows.folds import FoldResult, FoldTrainer
@@ -60,15 +61,20 @@ def cross_validate(
             uncertain for a network of the user, because its classes may be missing there.
     """
     trainer = FoldTrainer(run, experiment, network)
-    with open_session(
-        run,
-        experiment.config,
-        num_steps=experiment.num_steps * (len(trainer.numbers) + 1),
-        run_name=experiment.run_name,
-    ) as session:
+    with (
+        open_session(
+            run,
+            experiment.config,
+            num_steps=experiment.num_steps * (len(trainer.numbers) + 1),
+            run_name=experiment.run_name,
+        ) as session,
+        DrawingProcesses() as processes,
+    ):
         num_unfinished = sum(not trainer.is_finished(number) for number in trainer.numbers)
         num_helpers = count_helpers(experiment, num_unfinished) if is_loadable else 0
         folds = _train_folds(run, trainer, num_helpers)
+        if experiment.config.evaluation.figures:
+            processes.start()
         scores = concatenate_scores([fold.scores for fold in folds])
         best_epochs = [fold.summary.best_epoch for fold in folds]
         config = for_all_clips(experiment.config, best_epochs)
@@ -80,7 +86,11 @@ def cross_validate(
             hooks = dataclasses.replace(hooks, start="final")
         result, _ = fit_network(session, final, network, hooks)
         report = evaluate_held_out(session, experiment, scores)
-        finalize_run(session, final, network, result, report, frozen_at_random=random_layers)
+        finalize_run(
+            *(session, final, network, result, report),
+            frozen_at_random=random_layers,
+            processes=processes,
+        )
     remove_initial(run)
     return Outcome(fit=result, scores=scores, report=report, undelivered=session.mirror.undelivered)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from pipeline.config.loading import write_config
 from pipeline.config.schema import ExperimentConfig
@@ -114,8 +116,14 @@ def train_nested(
 
     `build` returns the model with its initial weights. The random seed is set before this call.
     """
-    keras.utils.set_random_seed(experiment.config.seed)
+    seed = experiment.config.seed
+    random.seed(seed)  # Keras draws the seeds of new layers from this generator
+    np.random.seed(seed)  # noqa: NPY002 - for layers of the user
     network = build()
+    if not isinstance(network, PersonalityModel):
+        # Only layers of the user draw numbers with this seed. For other networks it is not set,
+        # because TensorFlow then prepares all traced functions again, for a second.
+        tf.random.set_seed(seed)
     choose_layers(network, experiment.config)
     run.path.mkdir(parents=True, exist_ok=True)
     prepare_directory(run, experiment, network)
