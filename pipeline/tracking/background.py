@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -26,9 +26,6 @@ _logger = logging.getLogger(__name__)
 
 _SHORT_WAIT_SECONDS = 5.0
 """Maximum wait for MLflow after a signal."""
-_FIRST_DELIVERY_SECONDS: Final = 5.0
-"""Time until the first delivery, if no checkpoint is written before. Because a delivery imports
-MLflow, an earlier delivery would delay the first training step."""
 _MAX_PAUSE_SECONDS = 120.0
 _POLL_SECONDS = 0.2
 
@@ -38,7 +35,6 @@ class BackgroundMirror:
 
     Args:
         build_mirror: Function that the thread calls before its first delivery.
-        delay_seconds: Time after which the first delivery starts, if `wake` is not called before.
         is_nested: True for a nested run. Because the mirror of the parent run delivers the
             remaining events, an outage is not logged, and the last delivery is not repeated.
         retry_seconds: Pause before a retry. During the run, the pause doubles after each retry.
@@ -50,14 +46,12 @@ class BackgroundMirror:
         self,
         build_mirror: "Callable[[], Mirror | RemoteMirror]",
         *,
-        delay_seconds: float = _FIRST_DELIVERY_SECONDS,
         is_nested: bool = False,
         retry_seconds: float = 2.0,
         rest_seconds: float = 1.0,
     ) -> None:
         self._build_mirror = build_mirror
         self._mirror: Mirror | RemoteMirror | None = None
-        self._delay_seconds = delay_seconds
         self._is_nested = is_nested
         self._retry_seconds = retry_seconds
         self._rest_seconds = rest_seconds
@@ -104,8 +98,6 @@ class BackgroundMirror:
     def _loop(self) -> None:
         pause = self._retry_seconds
         was_down = False
-        self._wake.wait(self._delay_seconds)
-        self._wake.set()
         while not self._abandoned.is_set():
             self._wake.wait()
             self._wake.clear()
@@ -177,6 +169,7 @@ def mirrored(
     background = BackgroundMirror(
         lambda: tracking.mirror(run, warns=not is_nested), is_nested=is_nested
     )
+    background.wake()
     is_interrupted = False
     try:
         yield background

@@ -11,6 +11,7 @@ import io
 import logging
 import os
 import sys
+import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ class _Delivered:
 
 
 class TrackingProcess:
-    """Helper process that checks the store and delivers a run.
+    """Helper process that checks the store, and delivers a run and its nested runs.
 
     If there is no helper process, or if it fails, the main process does the work itself. Use an
     object as context manager: its helper process ends with the `with` block.
@@ -73,6 +74,7 @@ class TrackingProcess:
 
     def __init__(self) -> None:
         self._helper: HelperProcess | None = None
+        self._lock = threading.Lock()
         self._is_closed = False
 
     def __enter__(self) -> Self:
@@ -123,8 +125,9 @@ class TrackingProcess:
 
     def deliver(self, task: _Delivery) -> _Delivered | None:
         """Deliver a run in the helper process. Return None if the helper process has failed."""
-        helper = self._helper
-        event = helper.call(task) if helper else None
+        with self._lock:  # each run has a thread
+            helper = self._helper
+            event = helper.call(task) if helper else None
         if self._is_closed:
             return _Delivered(error="the delivery was interrupted")
         if event is None or event.kind != "result":

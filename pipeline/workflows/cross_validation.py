@@ -22,6 +22,7 @@ from pipeline.core.cores import num_usable_cores
 from pipeline.core.progress_lines import ProgressLines
 from pipeline.core.run_directory import RunDirectory
 from pipeline.figures.processes import DrawingProcesses
+from pipeline.tracking.tracking_process import TrackingProcess
 from pipeline.training.checkpoint import remove_initial
 from pipeline.workers.helper_group import HelperGroup
 from pipeline.workflows.folds import FoldResult, FoldTrainer
@@ -42,7 +43,12 @@ _PROCESS_BYTES: Final = 700_000_000
 
 
 def cross_validate(
-    run: RunDirectory, experiment: Experiment, network: keras.Model, *, is_loadable: bool
+    run: RunDirectory,
+    experiment: Experiment,
+    network: keras.Model,
+    *,
+    is_loadable: bool,
+    tracking: TrackingProcess | None = None,
 ) -> Outcome:
     """Train one model per fold, evaluate all out-of-fold scores, and train the final model.
 
@@ -59,14 +65,16 @@ def cross_validate(
         network: Model with its initial weights. It becomes the final model.
         is_loadable: Whether another process can load the network from the run directory. This is
             uncertain for a network of the user, because its classes may be missing there.
+        tracking: Process that sends the runs to MLflow; by default each training process.
     """
-    trainer = FoldTrainer(run, experiment, network)
+    trainer = FoldTrainer(run, experiment, network, tracking=tracking)
     with (
         open_session(
             run,
             experiment.config,
             num_steps=experiment.num_steps * (len(trainer.numbers) + 1),
             run_name=experiment.run_name,
+            tracking=tracking,
         ) as session,
         DrawingProcesses() as processes,
     ):

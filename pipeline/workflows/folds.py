@@ -14,6 +14,7 @@ from pipeline.evaluation.baselines import load_baselines
 from pipeline.models.persistence import load_model
 from pipeline.records.manifest import check_files
 from pipeline.records.summary import Summary, read_summary
+from pipeline.tracking.tracking_process import TrackingProcess
 from pipeline.training.checkpoint import load_initial
 from pipeline.training.fit import FitHooks
 from pipeline.workflows.scoring import Scores, score
@@ -37,6 +38,7 @@ class FoldTrainer:
         experiment: Inputs of the cross-validation.
         network: Network that is trained once per fold, each time from its initial weights.
         shows_progress: Whether a progress bar is shown.
+        tracking: Process that sends the runs of the folds to MLflow; by default this process.
     """
 
     def __init__(
@@ -46,10 +48,12 @@ class FoldTrainer:
         network: keras.Model,
         *,
         shows_progress: bool = True,
+        tracking: TrackingProcess | None = None,
     ) -> None:
         self._run = run
         self._experiment = dataclasses.replace(experiment, config=_fold_config(experiment.config))
         self._network = network
+        self._tracking = tracking
         self._splits = split_into_folds(experiment)
         self.hooks: Final = FitHooks(shows_progress=shows_progress)
 
@@ -79,7 +83,14 @@ class FoldTrainer:
             baselines = load_baselines(run.baselines_path)
             scores: Scores | None = score(network, baselines, fold.features, fold.split.validation)
         else:
-            outcome = train_nested(run, fold, parent=self._run, build=self.reset, hooks=self.hooks)
+            outcome = train_nested(
+                run,
+                fold,
+                parent=self._run,
+                build=self.reset,
+                hooks=self.hooks,
+                tracking=self._tracking,
+            )
             scores = outcome.scores
         if scores is None:
             raise AssertionError("a fold always has held-out clips")

@@ -199,6 +199,7 @@ def _describe(session: Session, new_name: str) -> None:
         tags["mlflow.note.content"] = session.config.description
     session.run_log.log_tags(tags)
     session.run_log.log_artifacts(["config.yaml", "environment.json"])
+    session.wake_mirror()
 
 
 def _git_state() -> dict[str, Any]:

@@ -195,9 +195,9 @@ def _train(
 ) -> TrainingRun:
     try:
         if experiment.config.training.num_folds:
-            if tracking:
-                tracking.close()
-            outcome = cross_validate(run, experiment, network, is_loadable=is_loadable)
+            outcome = cross_validate(
+                run, experiment, network, is_loadable=is_loadable, tracking=tracking
+            )
         else:
             outcome = train_single(run, experiment, network, tracking=tracking)
         if warning := read_calibration(

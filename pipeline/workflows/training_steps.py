@@ -111,6 +111,7 @@ def train_nested(
     build: Callable[[], keras.Model],
     hooks: FitHooks | None = None,
     tags: Mapping[str, Any] | None = None,
+    tracking: TrackingProcess | None = None,
 ) -> Outcome:
     """Build and train a model in a new run that is nested in the run `parent`.
 
@@ -127,7 +128,9 @@ def train_nested(
     choose_layers(network, experiment.config)
     run.path.mkdir(parents=True, exist_ok=True)
     prepare_directory(run, experiment, network)
-    return train_single(run, experiment, network, parent=parent, hooks=hooks, tags=tags)
+    return train_single(
+        *(run, experiment, network), parent=parent, hooks=hooks, tags=tags, tracking=tracking
+    )
 
 
 def train_single(

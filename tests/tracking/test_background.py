@@ -60,18 +60,6 @@ def test_events_soon_after_a_delivery_are_sent_together():
     assert time.monotonic() - began < 30
 
 
-def test_the_first_delivery_starts_at_a_checkpoint_or_after_its_delay():
-    late, awake = FakeMirror(), FakeMirror()
-    background = BackgroundMirror(lambda: late, delay_seconds=0.01)
-    wait_until(lambda: late.deliveries == 1)
-    background.close()
-    background = BackgroundMirror(lambda: awake, delay_seconds=60)
-    assert awake.deliveries == 0
-    background.wake()
-    wait_until(lambda: awake.deliveries == 1)
-    background.close()
-
-
 def test_a_store_that_hangs_delays_neither_training_nor_closing():
     mirror = HangingMirror()
     background = BackgroundMirror(lambda: mirror)

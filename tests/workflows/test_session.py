@@ -151,8 +151,7 @@ def test_mlflow_gets_at_most_two_thousand_steps(
     num_steps, stride, run, make_config, monkeypatch, no_store
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    config = make_config(tracking__enabled=True, tracking__patience_seconds=0.1)
-    work(run, config, num_steps=num_steps)
+    work(run, make_config(tracking__enabled=True), num_steps=num_steps)
     link = read_link(run.tracking_path)
     assert link.step_stride == stride
     assert link.tracking_uri == "http://127.0.0.1:9"
