@@ -87,7 +87,7 @@ def test_an_evaluation_writes_the_report_again_with_both_splits(
     run_here, copy, tmp_path, monkeypatch
 ):
     # Without this change, the copy would replace the artifacts of the run in MLflow.
-    monkeypatch.setattr("pipeline.workflows.evaluate.deliver_rest", lambda _: None)
+    monkeypatch.setattr("pipeline.tracking.mirror.deliver_rest", lambda _: None)
     before = json.loads(copy.evaluation_path.read_text())
     evaluated = run_here("evaluate", "--run_dir", copy.path, "--split", "all", cwd=tmp_path)
     assert evaluated.status == 0, evaluated

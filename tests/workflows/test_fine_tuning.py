@@ -227,7 +227,7 @@ def test_a_custom_network_keeps_its_weights_in_folds_and_after_resuming(make_con
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.workflows.cross_validation.train_nested", die)
+        patch.setattr("pipeline.workflows.folds.train_nested", die)
         with pytest.raises(KeyboardInterrupt):
             run_training(
                 config, run_dir=own_directory / "run", network=load_model(trained.run.model_path)
