@@ -15,8 +15,10 @@ import sys
 import threading
 import time
 from multiprocessing.spawn import get_executable
+from pathlib import Path
 from typing import IO, Any, Final, cast
 
+import pipeline
 from pipeline.core.interrupts import end_with_parent_process, interrupt_handlers
 from pipeline.core.standard_streams import open_closed_streams
 from pipeline.workers.pool import TaskRunner, Work, WorkerEvent
@@ -24,9 +26,13 @@ from pipeline.workers.pool import TaskRunner, Work, WorkerEvent
 _PROGRAM: Final = """
 import sys
 sys.path[:] = sys.argv[2:]
+import pipeline
+del sys.path[0]
 from pipeline.workers.helper_process import serve
 serve(sys.argv[1])
 """
+_PACKAGE_PARENT: Final = str(Path(__file__).absolute().parents[2])
+"""First path in a helper process. A relative path in `sys.path` could lead to another package."""
 _END_SECONDS: Final = 5.0
 """Maximum time to wait for the end of the current task when a helper process is closed."""
 
@@ -52,7 +58,7 @@ class HelperProcess:
         self._setup_event: WorkerEvent | None = None
         self._setup_lock = threading.Lock()
         self._process = subprocess.Popen(  # noqa: S603
-            [os.fsdecode(get_executable()), "-c", _PROGRAM, setup, *sys.path],
+            [os.fsdecode(get_executable()), "-c", _PROGRAM, setup, _PACKAGE_PARENT, *sys.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # A notebook may have selected another backend of Matplotlib for its child processes.

@@ -47,6 +47,14 @@ def test_a_failed_setup_is_reported_as_a_death(setup, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_a_helper_imports_the_package_of_its_parent(tmp_path, monkeypatch):
+    (tmp_path / "pipeline.py").write_text("raise RuntimeError")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    with contextlib.closing(HelperProcess("pipeline.figures.gallery:build_drawing_work")) as helper:
+        assert helper.wait_for_setup().kind == "result"
+
+
 def test_the_setup_gets_its_arguments_and_reports_its_end(tmp_path):
     with contextlib.closing(HelperProcess(SETUP, tmp_path)) as helper:
         assert helper.wait_for_setup().kind == "result"
