@@ -18,7 +18,6 @@ from multiprocessing.spawn import get_executable
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
-import pipeline
 from pipeline.core.interrupts import end_with_parent_process, interrupt_handlers
 from pipeline.core.standard_streams import open_closed_streams
 from pipeline.workers.pool import TaskRunner, Work, WorkerEvent
