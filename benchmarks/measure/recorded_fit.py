@@ -1,7 +1,8 @@
 """Training as in the command `train`, without the evaluation and the figures at the end.
 
-It writes all records, logs, a checkpoint per epoch and the entropy of the attention heads. A
-session sends the run to MLflow. The SQLite store is in the working directory of the process.
+It writes all records, logs, a checkpoint per epoch and the entropy of the attention heads. Another
+process sends the run to MLflow, as in the command. The processor time does not include this
+process. The SQLite store is in the working directory.
 """
 
 from pathlib import Path
@@ -11,6 +12,7 @@ import keras
 from benchmarks.problem import build_problem
 from benchmarks.timing import EpochClock
 from pipeline.core.run_directory import create_run_directory
+from pipeline.tracking.tracking_process import TrackingProcess
 from pipeline.training.fit import FitHooks
 from pipeline.workflows.session import open_session
 from pipeline.workflows.training_steps import fit_network, log_experiment, prepare_directory
@@ -26,11 +28,15 @@ def measure(
     run = create_run_directory(directory, name="benchmark", parent=directory.parent)
     prepare_directory(run, experiment, network)
     clock = EpochClock()
-    with open_session(run, experiment.config, num_steps=experiment.num_steps) as session:
-        log_experiment(session, experiment, network)
-        # The commit is the last step of an epoch, after logs, run log and checkpoint.
-        hooks = FitHooks(on_commit=clock.tick, shows_progress=False)
-        result, _ = fit_network(session, experiment, network, hooks)
+    config, num_steps = experiment.config, experiment.num_steps
+    with TrackingProcess() as tracking:
+        tracking.start(config.tracking.experiment)
+        tracking.check_store(config.tracking.experiment)
+        with open_session(run, config, num_steps=num_steps, tracking=tracking) as session:
+            log_experiment(session, experiment, network)
+            # The commit is the last step of an epoch, after logs, run log and checkpoint.
+            hooks = FitHooks(on_commit=clock.tick, shows_progress=False)
+            result, _ = fit_network(session, experiment, network, hooks)
     seconds, cpu_seconds = clock.seconds_per_epoch()
     measured = {
         "clips_per_second": len(experiment.split.train) / seconds,
