@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from typing import Final
 
 _PLAIN: Final = (
-    "There was one repeat, of two to five measured epochs of about a second. Besides the training "
+    "There was one repeat, of two to five measured epochs of about a second, so the value is "
+    "uncertain: two runs on the same day differ by up to a factor of two. Besides the training "
     "steps, an epoch contains the checkpoint, three JSON logs, the run log and the entropy of the "
-    "attention (about 0.04 s together), and this measurement calls MLflow in the training process, "
-    "where it competes for the interpreter. The command `train` calls MLflow in another process, "
-    "which was not yet measured here. Gathering the two clock readings per step would save at most "
-    "3 % of a step."
+    "attention (about 0.04 s together). The process that calls MLflow uses the same two cores. "
+    "Gathering the two clock readings per step would save at most 3 % of a step."
 )
 _TRACKED: Final = (
     "Both programs run the same forward and backward pass, which takes most of the time. Profile "
@@ -26,11 +25,17 @@ _TRACKED: Final = (
 
 REASONS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
-        (f"plain_fit/{key}" for key in ("sequences/32", "vectors/32", "vectors/128")), _PLAIN
+        (f"plain_fit/{kind}/{size}" for kind in ("sequences", "vectors") for size in (32, 128)),
+        _PLAIN,
     ),
     **dict.fromkeys(
         (f"tracked_fit/{kind}/{size}" for kind in ("sequences", "vectors") for size in (32, 128)),
         _TRACKED,
+    ),
+    "cross_validation": (
+        "Two processes train five folds in three rounds, then comes the final model. The second "
+        "process imports TensorFlow and traces the functions again, about 7 s of processor time. "
+        "Other runs on the same day gave 1.69 and 2.09. More cores train more folds at once."
     ),
     "search": (
         "Profile of the two workers: training steps take 57 % of the time, tracing about 13 %, "
