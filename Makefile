@@ -61,7 +61,7 @@ bench: $(VENV)/.benchmarks ## Measure speed and memory, ten minutes, and write b
 	$(if $(VIDEOS),python -m benchmarks.extraction --videos_dir $(VIDEOS))
 
 .PHONY: bench-quick
-bench-quick: $(VENV)/.benchmarks ## Measure a part of `make bench` with small sizes, about one minute.
+bench-quick: $(VENV)/.benchmarks ## Measure a part of `make bench` with small sizes, one to two minutes.
 	python -m benchmarks --quick
 
 .PHONY: lock

@@ -52,7 +52,7 @@ def _parse() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="small sizes, about one minute")
+    parser.add_argument("--quick", action="store_true", help="small sizes, one to two minutes")
     parser.add_argument("--groups", type=_groups, help=f"comma-separated: {', '.join(GROUPS)}")
     parser.add_argument(
         "--features_dir",

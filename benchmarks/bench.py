@@ -27,7 +27,7 @@ class Sizes:
     budget_seconds: Mapping[str, float]
     """Group of rows -> time for its repeats. There is always at least one repeat."""
     training_clips: Mapping[str, int]
-    """Kind of stream -> number of clips, including the validation clips."""
+    """Kind of stream that is measured -> number of clips, including the validation clips."""
     batch_sizes: tuple[int, ...]
     num_epochs: Mapping[str, int]
     """Kind of stream -> number of epochs per training; the first is not measured."""
@@ -66,10 +66,10 @@ FULL: Final = Sizes(
 )
 
 QUICK: Final = Sizes(
-    groups=("training", "commands", "prediction"),
+    groups=("training", "commands"),
     max_repeats=1,
     budget_seconds=dict.fromkeys(GROUPS, 0.0),
-    training_clips={"sequences": 600, "vectors": 1200},
+    training_clips={"vectors": 1200},
     batch_sizes=(128,),
     num_epochs={"sequences": 3, "vectors": 6},
     num_pair_clips=1000,

@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.bench import Bench
 from benchmarks.data import SEQUENCES, VECTORS, write_set
 from benchmarks.processes import Measurer, measurer
-from benchmarks.rows import KINDS, Result, find_row
+from benchmarks.rows import Result, find_row
 from benchmarks.timing import interleave, spread
 
 _SHAPES = {"sequences": SEQUENCES, "vectors": VECTORS}
@@ -26,10 +26,10 @@ _MODULES = {name: f"benchmarks.rivals.{name}" for name in _RIVALS} | {
 
 
 def measure(bench: Bench) -> list[Result]:
-    """Measure all kinds of streams and all batch sizes."""
+    """Measure the kinds of streams and the batch sizes of the benchmark."""
     sizes = bench.sizes
     results: dict[str, Result] = {}
-    cases = list(itertools.product(KINDS, sizes.batch_sizes))
+    cases = list(itertools.product(sizes.training_clips, sizes.batch_sizes))
     with contextlib.ExitStack() as stack:
         directory = bench.directory / "training"
         measurers = {
