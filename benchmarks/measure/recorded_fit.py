@@ -5,6 +5,7 @@ process sends the run to MLflow, as in the command. The processor time does not 
 process. The SQLite store is in the working directory.
 """
 
+import contextlib
 from pathlib import Path
 
 import keras
@@ -29,7 +30,7 @@ def measure(
     prepare_directory(run, experiment, network)
     clock = EpochClock()
     config, num_steps = experiment.config, experiment.num_steps
-    with TrackingProcess() as tracking:
+    with contextlib.closing(TrackingProcess()) as tracking:
         tracking.start(config.tracking.experiment)
         tracking.check_store(config.tracking.experiment)
         with open_session(run, config, num_steps=num_steps, tracking=tracking) as session:

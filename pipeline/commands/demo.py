@@ -24,11 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from pipeline.commands.results import print_training
-    from pipeline.commands.tables import print_device, print_groups
+    from pipeline.commands.tables import print_groups
+    from pipeline.commands.tracked_training import train_tracked
     from pipeline.config.loading import load_config
     from pipeline.config.run_name import default_run_name
-    from pipeline.core.tensorflow_import import import_tensorflow_quietly
-    from pipeline.tracking.tracking_process import TrackingProcess
     from pipeline.workflows.features import open_features
     from pipeline.workflows.new_run import with_environment
 
@@ -37,20 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     name = default_run_name(config, load_config(DEMO_CONFIG))
     features = open_features(config.data)
     print_groups(features)
-    with TrackingProcess() as tracking:
-        if config.tracking.enabled:
-            tracking.start(config.tracking.experiment)
-        import_tensorflow_quietly(runs_user_code=False)
-        print_device()
-        from pipeline.workflows.train import run_training
-
-        finished = run_training(
-            config,
-            run_dir=arguments.run_dir,
-            features=features,
-            run_name=name,
-            tracking=tracking,
-        )
+    finished = train_tracked(config, run_dir=arguments.run_dir, features=features, run_name=name)
     print_training(finished, is_verbose=arguments.verbose == "true")
     print_next(after_demo(finished.run))
     return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK

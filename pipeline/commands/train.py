@@ -61,11 +61,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from pipeline.commands.results import print_training
     from pipeline.commands.tables import print_device, print_groups, print_line
+    from pipeline.commands.tracked_training import train_tracked
     from pipeline.config.loading import load_config
     from pipeline.core.model_path import check_model_path
     from pipeline.core.run_directory import open_run_directory
     from pipeline.core.tensorflow_import import import_tensorflow_quietly
-    from pipeline.tracking.tracking_process import TrackingProcess
     from pipeline.workflows.new_run import plan_run, with_environment
 
     # All inputs are checked before the slow import of TensorFlow.
@@ -90,21 +90,13 @@ def run(arguments: argparse.Namespace) -> int:
         print_groups(plan.features)
         if plan.chosen:
             print_line(plan.chosen)
-        with TrackingProcess() as tracking:
-            if plan.config.tracking.enabled:
-                tracking.start(plan.config.tracking.experiment)
-            import_tensorflow_quietly(runs_user_code=False)
-            print_device()
-            from pipeline.workflows.train import run_training
-
-            finished = run_training(
-                plan.config,
-                run_dir=arguments.run_dir,
-                output=arguments.output,
-                features=plan.features,
-                run_name=plan.run_name,
-                tracking=tracking,
-            )
+        finished = train_tracked(
+            plan.config,
+            run_dir=arguments.run_dir,
+            output=arguments.output,
+            features=plan.features,
+            run_name=plan.run_name,
+        )
     print_training(finished, arguments.output, is_verbose=arguments.verbose == "true")
     print_next(after_training(finished.run, has_test_clips=finished.has_test_clips))
     return EXIT_INCOMPLETE if finished.undelivered else EXIT_OK

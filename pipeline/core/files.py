@@ -215,7 +215,8 @@ def _content_hash(content: Mapping[str, Any]) -> str:
 def _indented(value: Any, margin: str) -> str:
     """Return `value` as JSON. `margin` is the line break before the closing bracket.
 
-    The option `indent` of `json` needs ten times as long, because it does not use the C encoder.
+    The option `indent` of `json` writes each number of a list on its own line. For the log of a
+    training, it needs 1.4 times as long, because it does not use the C encoder.
 
     Raises:
         ValueError: If a number is NaN or infinite.

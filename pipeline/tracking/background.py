@@ -31,7 +31,9 @@ _POLL_SECONDS = 0.2
 
 
 class BackgroundMirror:
-    """Thread that delivers the run log to MLflow. No other thread of the run calls the store.
+    """Thread that delivers the run log to MLflow, itself or through a `TrackingProcess`.
+
+    No other thread of the run calls the store.
 
     Args:
         build_mirror: Function that the thread calls before its first delivery.
@@ -160,7 +162,8 @@ def mirrored(
     At the end of the block, the mirror waits at most `patience_seconds` for MLflow, and after a
     signal at most 5 s. If `is_nested` is true, it does not wait, because the next fold or trial can
     begin. If this process ends before the delivery, the mirror of the parent run delivers the
-    remaining events. It also logs the warnings.
+    remaining events. It also logs the warnings. `process` delivers the events; by default this
+    process.
     """
     if read_link(run.tracking_path) is None:
         yield Untracked()

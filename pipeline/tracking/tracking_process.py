@@ -8,29 +8,25 @@ this module does not import MLflow.
 import contextlib
 import dataclasses
 import io
-import logging
 import os
 import sys
 import threading
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.core.cores import num_usable_cores
 from pipeline.core.run_directory import RunDirectory
-from pipeline.tracking.delivery import DeliveryError, StoreUnavailableError
+from pipeline.tracking.delivery import DeliveryError
 from pipeline.tracking.mlflow_settings import configure_mlflow
 from pipeline.workers.helper_process import HelperProcess
+from pipeline.workers.messages import Message, MessageCollector, show_messages
 from pipeline.workers.pool import Work
 
 if TYPE_CHECKING:
     from pipeline.tracking.mirror import Mirror
 
 _SETUP: Final = "pipeline.tracking.tracking_process:build_work"
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,11 +52,9 @@ class _Delivered:
     """Result of a delivery."""
 
     rejected: str | None = None
-    error: str | None = None
-    """Message of the error that ended the delivery."""
-    is_unavailable: bool = False
-    """Whether the error is a `StoreUnavailableError`."""
-    warnings: tuple[str, ...] = ()
+    error: DeliveryError | None = None
+    """Error that ended the delivery."""
+    messages: tuple[Message, ...] = ()
     printed: str = ""
     """Text that MLflow has printed: at the end of a run, the URL of the run on a server."""
 
@@ -68,25 +62,14 @@ class _Delivered:
 class TrackingProcess:
     """Helper process that checks the store, and delivers a run and its nested runs.
 
-    If there is no helper process, or if it fails, the main process does the work itself. Use an
-    object as context manager: its helper process ends with the `with` block.
+    If there is no helper process, or if it fails, the main process does the work itself. Call
+    `close` in any case, for instance with `contextlib.closing`.
     """
 
     def __init__(self) -> None:
         self._helper: HelperProcess | None = None
         self._lock = threading.Lock()
         self._is_closed = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def start(self, experiment: str) -> None:
         """Start the helper process and its check of the store. Then call `check_store`.
@@ -129,7 +112,7 @@ class TrackingProcess:
             helper = self._helper
             event = helper.call(task) if helper else None
         if self._is_closed:
-            return _Delivered(error="the delivery was interrupted")
+            return _Delivered(error=DeliveryError("the delivery was interrupted"))
         if event is None or event.kind != "result":
             self._end()
             return None
@@ -142,10 +125,10 @@ class TrackingProcess:
         self._end()
 
     def _end(self) -> None:
-        if self._helper:
-            self._helper.kill()
-            self._helper.close()
-            self._helper = None
+        helper, self._helper = self._helper, None  # several threads may call this method
+        if helper:
+            helper.kill()
+            helper.close()
 
 
 class RemoteMirror:
@@ -172,33 +155,10 @@ class RemoteMirror:
             self._local = self._local or Mirror(self._run, warns=self._warns)
             return self._local.deliver(retries_rejected=retries_rejected)
         sys.stdout.write(delivered.printed)
-        for message in delivered.warnings:
-            _logger.warning("%s", message)
-        if delivered.error is not None:
-            error_class = StoreUnavailableError if delivered.is_unavailable else DeliveryError
-            raise error_class(delivered.error)
+        show_messages(delivered.messages)
+        if delivered.error:
+            raise delivered.error
         return delivered.rejected
-
-
-class _Collector(logging.Handler):
-    """Handler that collects the warnings of this package, for the main process."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._messages.append(record.getMessage())
-
-    def show_warning(self, message: Warning | str, *_: Any, **__: Any) -> None:
-        """Collect a Python warning. This method replaces `warnings.showwarning`."""
-        self._messages.append(str(message))
-
-    def take(self) -> tuple[str, ...]:
-        """Return and remove the collected messages."""
-        messages = tuple(self._messages)
-        self._messages.clear()
-        return messages
 
 
 def build_work() -> Work:
@@ -207,9 +167,8 @@ def build_work() -> Work:
     from pipeline.tracking.check_store import check_store
     from pipeline.tracking.mirror import Mirror
 
-    collector = _Collector()
-    warnings.showwarning = collector.show_warning
-    logging.getLogger("pipeline").addHandler(collector)
+    collector = MessageCollector()
+    collector.install()
     mirrors: dict[Path, Mirror] = {}
 
     def work(task: Any) -> _Delivered | None:
@@ -225,8 +184,7 @@ def build_work() -> Work:
             try:
                 result = _Delivered(rejected=mirror.deliver(retries_rejected=task.retries_rejected))
             except DeliveryError as error:
-                is_unavailable = isinstance(error, StoreUnavailableError)
-                result = _Delivered(error=str(error), is_unavailable=is_unavailable)
-        return dataclasses.replace(result, warnings=collector.take(), printed=printed.getvalue())
+                result = _Delivered(error=error)
+        return dataclasses.replace(result, messages=collector.take(), printed=printed.getvalue())
 
     return work

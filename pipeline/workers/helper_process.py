@@ -31,7 +31,10 @@ from pipeline.workers.helper_process import serve
 serve(sys.argv[1])
 """
 _PACKAGE_PARENT: Final = str(Path(__file__).absolute().parents[2])
-"""First path in a helper process. A relative path in `sys.path` could lead to another package."""
+"""Directory from which a helper process imports this package.
+
+`sys.path` may contain a relative path, which leads to another place in another working directory.
+"""
 _END_SECONDS: Final = 5.0
 """Maximum time to wait for the end of the current task when a helper process is closed."""
 

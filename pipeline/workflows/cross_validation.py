@@ -5,7 +5,6 @@ best epochs of the folds. Because no clips are held out, the final model has no 
 """
 
 import dataclasses
-import logging
 import math
 import sys
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from pipeline.figures.processes import DrawingProcesses
 from pipeline.tracking.tracking_process import TrackingProcess
 from pipeline.training.checkpoint import remove_initial
 from pipeline.workers.helper_group import HelperGroup
+from pipeline.workers.messages import Message, show_messages
 from pipeline.workflows.folds import FoldResult, FoldTrainer
 from pipeline.workflows.scoring import concatenate_scores
 from pipeline.workflows.session import open_session
@@ -146,10 +146,9 @@ def _train_folds(run: RunDirectory, trainer: FoldTrainer, num_helpers: int) -> l
     console = rich.console.Console(stderr=True)
     lines = ProgressLines(console)
 
-    def show(number: int, reply: tuple[FoldResult, list[tuple[str, int, str]]]) -> None:
+    def show(number: int, reply: tuple[FoldResult, Sequence[Message]]) -> None:
         fold, messages = reply
-        for name, level, text in messages:
-            logging.getLogger(name).log(level, "%s", text)
+        show_messages(messages)
         if console.is_terminal or lines.is_due:
             summary = fold.summary
             best = f"best epoch {summary.best_epoch}/{summary.num_epochs}"

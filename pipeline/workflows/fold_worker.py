@@ -3,18 +3,14 @@
 The import of this module does not import TensorFlow.
 """
 
-import logging
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.core.run_directory import RunDirectory
 from pipeline.core.tensorflow_import import import_tensorflow_quietly
-
-Message = tuple[str, int, str]
-"""Name of a logger, level, and text."""
+from pipeline.workers.messages import MessageCollector
 
 
 def build_fold_work(
@@ -31,7 +27,8 @@ def build_fold_work(
             process. With another number, sums would be rounded in another order.
     """
     sys.argv = list(command)
-    messages = _collect_messages()
+    collector = MessageCollector()
+    collector.install()
     import_tensorflow_quietly(runs_user_code=False)
     import tensorflow as tf
 
@@ -50,23 +47,7 @@ def build_fold_work(
     trainer = FoldTrainer(run, experiment, network, shows_progress=False)
 
     def train(number: int) -> Any:
-        messages.clear()
-        return trainer.train(number), list(messages)
+        collector.take()  # the messages of the set-up
+        return trainer.train(number), collector.take()
 
     return train
-
-
-def _collect_messages() -> list[Message]:
-    """Return a list to which all later warnings and errors are added."""
-    messages: list[Message] = []
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            messages.append((record.name, record.levelno, record.getMessage()))
-
-    def add_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-        messages.append(("py.warnings", logging.WARNING, str(message)))
-
-    logging.getLogger().addHandler(Collector(logging.WARNING))
-    warnings.showwarning = add_warning
-    return messages

@@ -11,6 +11,7 @@ from pipeline.core.run_log import RunLog, read_events
 from pipeline.tracking.background import BackgroundMirror, mirrored, system_metrics
 from pipeline.tracking.delivery import StoreUnavailableError
 from pipeline.tracking.run_link import read_link
+from tests.waiting import wait_until
 
 CLOSED_PORT = "http://127.0.0.1:9"
 
@@ -40,19 +41,12 @@ class HangingMirror:
         self.released.wait(timeout=30)
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def test_events_soon_after_a_delivery_are_sent_together():
     mirror = FakeMirror()
     background = BackgroundMirror(lambda: mirror, rest_seconds=60)
     for _ in range(5):
         background.wake()
-        wait_until(lambda: mirror.deliveries == 1)
+        wait_until(lambda: mirror.deliveries == 1, seconds=30)
         time.sleep(0.01)
     began = time.monotonic()
     assert background.close() is None
@@ -89,7 +83,7 @@ def test_closing_does_not_wait_for_a_store_that_was_down_before():
     mirror = FakeMirror(num_failures=999)
     background = BackgroundMirror(lambda: mirror, retry_seconds=60)
     background.wake()
-    wait_until(lambda: mirror.deliveries == 1)
+    wait_until(lambda: mirror.deliveries == 1, seconds=30)
     began = time.monotonic()
     assert background.close(seconds=60) == "gone"
     assert time.monotonic() - began < 30
@@ -115,7 +109,7 @@ def test_an_outage_is_logged_once_and_the_delivery_continues_afterwards(caplog):
     background = BackgroundMirror(lambda: mirror, retry_seconds=0.01)
     with caplog.at_level(logging.WARNING):
         background.wake()
-        wait_until(lambda: mirror.deliveries >= 4)
+        wait_until(lambda: mirror.deliveries >= 4, seconds=30)
         background.close()
     (record,) = caplog.records
     assert "Training continues" in record.getMessage()
@@ -193,7 +187,7 @@ class TestSystemMetrics:
             time.sleep(0.2)
             assert self.steps(run_log) == []
             run_log.log_metrics({"search/mae": 0.1})
-            wait_until(lambda: len(self.steps(run_log)) >= 2)
+            wait_until(lambda: len(self.steps(run_log)) >= 2, seconds=30)
 
     def test_samples_repeat_until_the_block_ends_or_fails(self, run_log):
         run_log.has_metrics = True
@@ -201,7 +195,7 @@ class TestSystemMetrics:
             contextlib.suppress(KeyError),
             system_metrics(run_log, enabled=True, interval_seconds=0.01),
         ):
-            wait_until(lambda: len(self.steps(run_log)) >= 3)
+            wait_until(lambda: len(self.steps(run_log)) >= 3, seconds=30)
             raise KeyError
         steps = self.steps(run_log)
         assert steps == list(range(len(steps)))

@@ -39,7 +39,7 @@ def start(process, *, num_cores=2, has_mlflow=False):
 @pytest.fixture(scope="module")
 def shared():
     """A running helper process. Its store does not matter, because each run has its own link."""
-    with pytest.MonkeyPatch.context() as patch, TrackingProcess() as process:
+    with pytest.MonkeyPatch.context() as patch, contextlib.closing(TrackingProcess()) as process:
         patch.delenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", raising=False)
         start(process)
         process.check_store("ocean")
@@ -50,7 +50,7 @@ def test_an_error_in_the_helper_process_is_that_of_check_store(helpers, monkeypa
     monkeypatch.setenv("MLFLOW_TRACKING_URI", WRONG)
     with pytest.raises(RunError) as expected:
         check_store("ocean")
-    with TrackingProcess() as process:
+    with contextlib.closing(TrackingProcess()) as process:
         start(process)
         assert len(helpers()) == 1
         with pytest.raises(RunError) as found:
@@ -103,7 +103,7 @@ def test_a_damaged_run_is_a_delivery_error(shared, make_run):
 
 def test_the_store_is_checked_even_if_the_helper_process_dies(helpers, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", WRONG)
-    with TrackingProcess() as process:
+    with contextlib.closing(TrackingProcess()) as process:
         start(process)
         helpers()[0].kill()
         with pytest.raises(RunError, match="Write http://"):
@@ -112,7 +112,7 @@ def test_the_store_is_checked_even_if_the_helper_process_dies(helpers, monkeypat
 
 def test_a_run_is_delivered_even_if_the_helper_process_dies(helpers, make_run):
     run = make_run()
-    with TrackingProcess() as process:
+    with contextlib.closing(TrackingProcess()) as process:
         start(process)
         mirror = process.mirror(run, warns=True)
         helpers()[0].kill()
@@ -122,14 +122,14 @@ def test_a_run_is_delivered_even_if_the_helper_process_dies(helpers, make_run):
 
 
 def test_the_helper_process_ends_when_the_command_is_interrupted(helpers):
-    with contextlib.suppress(KeyboardInterrupt), TrackingProcess() as process:
+    with contextlib.suppress(KeyboardInterrupt), contextlib.closing(TrackingProcess()) as process:
         start(process)
         raise KeyboardInterrupt
     assert helpers() == []
 
 
 def test_a_delivery_ends_with_the_helper_process(helpers, make_run):
-    with TrackingProcess() as process, ThreadPoolExecutor() as executor:
+    with contextlib.closing(TrackingProcess()) as process, ThreadPoolExecutor() as executor:
         start(process)
         helpers()[0].suspend()  # so that the delivery cannot end by itself
         mirror = process.mirror(make_run(), warns=True)
@@ -142,7 +142,7 @@ def test_a_delivery_ends_with_the_helper_process(helpers, make_run):
 @pytest.mark.parametrize("settings", [{"num_cores": 1}, {"has_mlflow": True}])
 def test_there_is_no_helper_process_if_it_would_not_save_time(settings, helpers, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", WRONG)
-    with TrackingProcess() as process:
+    with contextlib.closing(TrackingProcess()) as process:
         start(process, **settings)
         assert helpers() == []
         with pytest.raises(RunError, match="Write http://"):

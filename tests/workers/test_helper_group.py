@@ -1,12 +1,11 @@
 """A group of helper processes shares tasks with this process. No failure of a helper is visible."""
 
-import time
-
 import psutil
 import pytest
 
 from pipeline.core.errors import WorkerError
 from pipeline.workers.helper_group import HelperGroup
+from tests.waiting import wait_until
 
 SETUP = "tests.workers.odd_work:set_up"
 
@@ -38,13 +37,6 @@ class Requests:
             return f"{task} here"
 
         return work
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_helper_does_some_of_the_tasks_and_the_results_are_in_order(group):

@@ -6,21 +6,14 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import psutil
 import pytest
 
 from pipeline.workers.helper_process import HelperProcess
+from tests.waiting import wait_until
 
 SETUP = "tests.workers.odd_work:set_up"
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 import psutil
@@ -19,6 +18,7 @@ from pipeline.core.run_directory import RunDirectory
 from pipeline.core.run_log import read_last_status
 from tests.end_to_end.conftest import clean_environment
 from tests.end_to_end.faults.comparing import differences
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +60,7 @@ def begin_after(monkeypatch):
 
         def train_later(trainer, number):
             if not trained_here:
-                wait_until(lambda: condition(RunDirectory(run_dir)))
+                wait_until(lambda: condition(RunDirectory(run_dir)), seconds=240)
             trained_here.append(number)
             return train(trainer, number)
 
@@ -68,13 +68,6 @@ def begin_after(monkeypatch):
         return trained_here
 
     return begin_after
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 240
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def fold(run, number):
@@ -195,7 +188,7 @@ def test_a_signal_to_this_process_ends_all_processes_and_the_run_can_be_resumed(
         os.killpg(program.pid, number)
         err = program.stderr.read()
     helpers = [int(word) for word in line.split() if word.isdigit()]
-    wait_until(lambda: not any(map(psutil.pid_exists, helpers)))
+    wait_until(lambda: not any(map(psutil.pid_exists, helpers)), seconds=240)
     run = RunDirectory(own_directory / "run")
     assert (program.returncode, len(helpers)) == (status, 1)
     if number == signal.SIGINT:
